@@ -1,0 +1,348 @@
+"""The one list of metrics: every name that a run writes, with its unit, kind, meaning and place.
+
+Sinks, dashboards, alarms and the docs table (`python -m trainer.metrics.reference`) are made from it. Names follow
+Prometheus' rules (https://prometheus.io/docs/practices/naming/): one prefix, base units, the unit as a suffix,
+`_total` for what only grows, `_info` for metadata, ratios where 1 is the whole. A step is never a label.
+
+A **row** is what the training loop hands to the sinks after each iteration: a mapping from sample keys to numbers. A
+sample key is a metric's name, or `name{label="value"}` where the metric has labels (`sample_key`).
+"""
+
+import dataclasses
+import enum
+import functools
+import re
+from collections.abc import Iterable, Mapping
+
+PREFIX = "rl_"
+ITERATION = "iteration"
+"""The one key of a row that is no metric: the number of the training iteration, counted from 1."""
+
+
+class Kind(enum.StrEnum):
+    """How a metric behaves over time, in Prometheus' words."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+    INFO = "info"
+
+
+class Group(enum.StrEnum):
+    """The panel that a metric belongs to."""
+
+    OUTCOME = "outcome"
+    EVALUATION = "evaluation"
+    LEARNING = "learning"
+    SPEED = "speed"
+    RUN = "run"
+
+
+class Better(enum.StrEnum):
+    """Which way is good."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    TASK = "task"
+    """As the task's score says (`simulation.json`, `score.sign`)."""
+
+
+class Format(enum.StrEnum):
+    """How people like to read the number."""
+
+    NUMBER = "number"
+    COUNT = "count"
+    PERCENT = "percent"
+    SECONDS = "seconds"
+    TIMESTAMP = "timestamp"
+    MONEY = "money"
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: as every sink writes it.
+        unit: a base unit, which the name then carries as a suffix; `score` and `reward` are the task's own units and
+            stand in no name; empty for plain numbers.
+        help: one sentence; what is measured, over what.
+        kind: gauge, counter, histogram or info.
+        group: the panel it belongs to.
+        labels: the names of its labels.
+        better: which way is good; None if neither.
+        format: how to print it.
+    """
+
+    name: str
+    unit: str
+    help: str
+    kind: Kind
+    group: Group
+    labels: tuple[str, ...] = ()
+    better: Better | None = None
+    format: Format = Format.NUMBER
+
+    @property
+    def tag(self) -> str:
+        """The TensorBoard tag: `group/name`, so that panels come grouped."""
+        return f"{self.group}/{self.name}"
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "rl_score",
+        "score",
+        "Score of the training rollouts of this iteration, in the task's own words and units (exploring policy).",
+        Kind.GAUGE,
+        Group.OUTCOME,
+        better=Better.TASK,
+    ),
+    Metric(
+        "rl_optimality_gap_ratio",
+        "ratio",
+        "How much worse rl_score is than the known optimum, relative to it. Absent if no optimum is known.",
+        Kind.GAUGE,
+        Group.OUTCOME,
+        better=Better.LOWER,
+        format=Format.PERCENT,
+    ),
+    Metric(
+        "rl_step_reward_mean",
+        "reward",
+        "Mean reward per environment step of this iteration.",
+        Kind.GAUGE,
+        Group.OUTCOME,
+        better=Better.HIGHER,
+    ),
+    Metric(
+        "rl_episode_return_mean",
+        "reward",
+        "Mean sum of rewards of the episodes that ended in this iteration. Absent if none ended.",
+        Kind.GAUGE,
+        Group.OUTCOME,
+        better=Better.HIGHER,
+    ),
+    Metric(
+        "rl_episode_length_steps",
+        "steps",
+        "Mean length of the episodes that ended in this iteration. Absent if none ended.",
+        Kind.GAUGE,
+        Group.OUTCOME,
+    ),
+    Metric(
+        "rl_eval_score_mean",
+        "score",
+        "Mean score of the greedy policy over the held-out seeds.",
+        Kind.GAUGE,
+        Group.EVALUATION,
+        better=Better.TASK,
+    ),
+    Metric(
+        "rl_eval_score_ci_low",
+        "score",
+        "Lower end of the 95 % confidence interval of rl_eval_score_mean.",
+        Kind.GAUGE,
+        Group.EVALUATION,
+        better=Better.TASK,
+    ),
+    Metric(
+        "rl_eval_score_ci_high",
+        "score",
+        "Upper end of the 95 % confidence interval of rl_eval_score_mean.",
+        Kind.GAUGE,
+        Group.EVALUATION,
+        better=Better.TASK,
+    ),
+    Metric(
+        "rl_policy_loss",
+        "",
+        "Policy loss, averaged over the iteration's minibatches: the clipped surrogate objective with its sign turned.",
+        Kind.GAUGE,
+        Group.LEARNING,
+    ),
+    Metric(
+        "rl_value_loss",
+        "",
+        "Squared error of the value network, averaged over the iteration's minibatches.",
+        Kind.GAUGE,
+        Group.LEARNING,
+        better=Better.LOWER,
+    ),
+    Metric(
+        "rl_policy_entropy_nats",
+        "nats",
+        "Mean entropy of the policy's action distribution.",
+        Kind.GAUGE,
+        Group.LEARNING,
+    ),
+    Metric(
+        "rl_policy_kl_nats",
+        "nats",
+        "Mean Kullback-Leibler divergence of the updated policy from the one that collected the rollouts.",
+        Kind.GAUGE,
+        Group.LEARNING,
+    ),
+    Metric(
+        "rl_clip_fraction_ratio",
+        "ratio",
+        "Share of the samples whose probability ratio was clipped.",
+        Kind.GAUGE,
+        Group.LEARNING,
+        format=Format.PERCENT,
+    ),
+    Metric(
+        "rl_value_explained_variance_ratio",
+        "ratio",
+        "Share of the returns' variance that the value network explains: 1 is perfect, 0 no better than a constant.",
+        Kind.GAUGE,
+        Group.LEARNING,
+        better=Better.HIGHER,
+        format=Format.PERCENT,
+    ),
+    Metric(
+        "rl_gradient_norm",
+        "",
+        "Euclidean norm of the gradient before clipping, averaged over the iteration's minibatches.",
+        Kind.GAUGE,
+        Group.LEARNING,
+    ),
+    Metric(
+        "rl_learning_rate",
+        "",
+        "The optimiser's step size in this iteration.",
+        Kind.GAUGE,
+        Group.LEARNING,
+    ),
+    Metric(
+        "rl_env_steps_total",
+        "steps",
+        "Environment steps since the start of the run, over all parallel environments and resumes.",
+        Kind.COUNTER,
+        Group.SPEED,
+        format=Format.COUNT,
+    ),
+    Metric(
+        "rl_episodes_total",
+        "episodes",
+        "Training episodes that have ended since the start of the run.",
+        Kind.COUNTER,
+        Group.SPEED,
+        format=Format.COUNT,
+    ),
+    Metric(
+        "rl_env_steps_per_second",
+        "steps_per_second",
+        "Environment steps per second of wall time in this iteration, learning included.",
+        Kind.GAUGE,
+        Group.SPEED,
+        better=Better.HIGHER,
+        format=Format.COUNT,
+    ),
+    Metric(
+        "rl_phase_duration_seconds",
+        "seconds",
+        "Wall time that the last pass of each phase of the run took.",
+        Kind.GAUGE,
+        Group.SPEED,
+        labels=("phase",),
+        format=Format.SECONDS,
+    ),
+    Metric(
+        "rl_checkpoint_timestamp_seconds",
+        "seconds",
+        "Unix time of the newest complete checkpoint.",
+        Kind.GAUGE,
+        Group.RUN,
+        format=Format.TIMESTAMP,
+    ),
+    Metric(
+        "rl_cost_usd_total",
+        "usd",
+        "Money spent since the start of the run: wall time times the machine's price. Absent if no price is known.",
+        Kind.COUNTER,
+        Group.RUN,
+        format=Format.MONEY,
+    ),
+    Metric(
+        "rl_run_info",
+        "",
+        "Which run this is; the value is always 1.",
+        Kind.INFO,
+        Group.RUN,
+        labels=("run_id", "env_id", "algorithm"),
+    ),
+)
+
+BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
+_ORDER: Mapping[str, int] = {metric.name: index for index, metric in enumerate(METRICS)}
+_KEY = re.compile(r"(?P<name>[a-z0-9_]+)(?:\{(?P<labels>.*)\})?")
+_LABEL = re.compile(r'([a-z_]+)="([^"\\{},\n]*)"')
+
+
+class UnknownMetricError(KeyError):
+    """A key that the catalogue does not have, or one with other labels than it says."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key!r} is no sample of a metric in trainer/metrics/catalogue.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """What a sample key names: a metric, and a value for each of its labels."""
+
+    metric: Metric
+    label_values: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The sample key, as rows and `metrics.jsonl` have it."""
+        if not self.label_values:
+            return self.metric.name
+        pairs = zip(self.metric.labels, self.label_values, strict=True)
+        return self.metric.name + "{" + ",".join(f'{label}="{value}"' for label, value in pairs) + "}"
+
+    @property
+    def tag(self) -> str:
+        """The TensorBoard tag."""
+        return "/".join((self.metric.tag, *self.label_values))
+
+
+def sample_key(name: str, **labels: str) -> str:
+    """The key of a row for a metric with labels: `sample_key("rl_phase_duration_seconds", phase="rollout")`.
+
+    Raises:
+        UnknownMetricError: if the catalogue has no such metric, it has other labels, or a value holds one of `"\\{},` or a
+            line's end.
+    """
+    metric = BY_NAME.get(name)
+    if metric is None or set(metric.labels) != set(labels):
+        raise UnknownMetricError(f"{name}{labels or ''}")
+    return parse(Sample(metric, tuple(labels[label] for label in metric.labels)).key).key
+
+
+@functools.lru_cache(maxsize=1024)
+def parse(key: str) -> Sample:
+    """What a sample key names.
+
+    Raises:
+        UnknownMetricError: if the catalogue has no such metric, or it has other labels.
+    """
+    match = _KEY.fullmatch(key)
+    metric = BY_NAME.get(match["name"]) if match else None
+    if match is None or metric is None:
+        raise UnknownMetricError(key)
+    sample = Sample(metric, tuple(value for _, value in _LABEL.findall(match["labels"] or "")))
+    if len(sample.label_values) != len(metric.labels) or sample.key != key:
+        raise UnknownMetricError(key)
+    return sample
+
+
+def in_order(keys: Iterable[str]) -> list[str]:
+    """Sample keys in the catalogue's order, those of one metric by label; `iteration` is left out.
+
+    Raises:
+        UnknownMetricError: if one is in no catalogue.
+    """
+    samples = [parse(key) for key in keys if key != ITERATION]
+    return [sample.key for sample in sorted(samples, key=lambda s: (_ORDER[s.metric.name], s.label_values))]
