@@ -312,8 +312,8 @@ def sample_key(name: str, **labels: str) -> str:
     """The key of a row for a metric with labels: `sample_key("rl_phase_duration_seconds", phase="rollout")`.
 
     Raises:
-        UnknownMetricError: if the catalogue has no such metric, it has other labels, or a value holds one of `"\\{},` or a
-            line's end.
+        UnknownMetricError: if the catalogue has no such metric, it has other labels, or a label's value has a quote, a
+            backslash, a brace, a comma or a line's end.
     """
     metric = BY_NAME.get(name)
     if metric is None or set(metric.labels) != set(labels):

@@ -35,9 +35,9 @@ def _section(group: Group) -> str:
 
 
 def _row(metric: Metric) -> str:
-    labels = f"`{{{','.join(metric.labels)}}}`" if metric.labels else ""
+    labels = f"{{{','.join(metric.labels)}}}" if metric.labels else ""
     unit = metric.unit.replace("steps_per_second", "steps per second")
-    return f"| `{metric.name}`{labels} | {unit} | {metric.kind} | {_BETTER[metric.better]} | {metric.help} |\n"
+    return f"| `{metric.name}{labels}` | {unit} | {metric.kind} | {_BETTER[metric.better]} | {metric.help} |\n"
 
 
 if __name__ == "__main__":

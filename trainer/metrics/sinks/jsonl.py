@@ -10,6 +10,7 @@ from typing import Any
 
 from trainer.errors import SlipwayError
 from trainer.metrics import catalogue
+from trainer.metrics.sinks.appending import AppendingFile
 
 
 class JsonlSink:
@@ -29,21 +30,14 @@ class JsonlSink:
     def __init__(self, path: str | os.PathLike[str], keep_bytes: int | None = None) -> None:
         self.path = Path(path)
         try:
-            new = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self._file = os.fdopen(descriptor, "r+b", buffering=0)
-            if new:
-                _sync_folder(self.path.parent)
+            self._file = AppendingFile(self.path)
         except OSError as error:
             raise SlipwayError(f"cannot open {self.path}: {error.strerror}") from error
         try:
-            length = self._whole_length() if keep_bytes is None else self._checked(keep_bytes)
-            self._file.truncate(length)
-            self._file.seek(length)
+            self._file.truncate(self._whole_length() if keep_bytes is None else self._checked(keep_bytes))
         except BaseException:
             self._file.close()
             raise
-        self._length = length
 
     def write(self, row: Mapping[str, float], step: int, wall_time_seconds: float) -> None:
         """Append one row and hand it to the operating system (`flush` makes it durable).
@@ -51,16 +45,10 @@ class JsonlSink:
         Raises:
             SlipwayError: if the disk is full or fails; what was written of the row is taken back.
         """
-        line = encode(row, step, wall_time_seconds)
-        written = 0
         try:
-            while written < len(line):
-                written += self._file.write(line[written:]) or 0
+            self._file.write(encode(row, step, wall_time_seconds))
         except OSError as error:
-            self._file.truncate(self._length)
-            self._file.seek(self._length)
             raise SlipwayError(f"cannot write {self.path}: {error.strerror}") from error
-        self._length += len(line)
 
     def flush(self) -> int:
         """Make every row durable.
@@ -72,10 +60,10 @@ class JsonlSink:
             SlipwayError: if the disk fails.
         """
         try:
-            os.fsync(self._file.fileno())
+            self._file.sync()
         except OSError as error:
             raise SlipwayError(f"cannot write {self.path}: {error.strerror}") from error
-        return self._length
+        return self._file.length
 
     def close(self) -> None:
         """Flush, and close the file."""
@@ -87,18 +75,16 @@ class JsonlSink:
 
     def _whole_length(self) -> int:
         """The length up to the last line's end."""
-        return self._file.read().rfind(b"\n") + 1
+        return self._file.read(0, self._file.length).rfind(b"\n") + 1
 
     def _checked(self, keep_bytes: int) -> int:
-        size = os.fstat(self._file.fileno()).st_size
-        if keep_bytes > size:
+        if keep_bytes > self._file.length:
             raise SlipwayError(
-                f"{self.path} has {size} bytes, but the checkpoint was made when it had {keep_bytes}: rows are missing"
+                f"{self.path} has {self._file.length} bytes, but the checkpoint was made when it had {keep_bytes}: "
+                "rows are missing"
             )
-        if keep_bytes:
-            self._file.seek(keep_bytes - 1)
-            if self._file.read(1) != b"\n":
-                raise SlipwayError(f"{self.path} has no end of a line at byte {keep_bytes}, where the checkpoint ends")
+        if keep_bytes and self._file.read(keep_bytes - 1, 1) != b"\n":
+            raise SlipwayError(f"{self.path} has no end of a line at byte {keep_bytes}, where the checkpoint ends")
         return keep_bytes
 
 
@@ -141,11 +127,3 @@ def _number(value: float) -> int | float | None:
         return int(value)
     value = float(value)
     return value if math.isfinite(value) else None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
