@@ -1,0 +1,50 @@
+"""Numbers for people."""
+
+import math
+
+import pytest
+
+from trainer.metrics import formatting
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (4.72912, "4.729"), (500.0, "500"), (499.87, "499.9"), (0.012341, "0.01234"), (-3.0, "-3"), (0, "0"),
+        (3e-7, "3e-07"), (12345.6, "12\N{NARROW NO-BREAK SPACE}346"), (2.5e9, "2.5e+09"), (None, "-"), (math.nan, "-"),
+        (-1234.5, "-1\N{NARROW NO-BREAK SPACE}234"), (100.0, "100"), (1.0, "1"), (4.5, "4.500"),
+    ],
+)  # fmt: skip
+def test_number(value, text):
+    assert formatting.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [(0.0172, "1.72 %"), (0.00023, "0.023 %"), (0.5, "50.0 %"), (1.5, "150 %"), (-0.001, "-0.10 %"), (None, "-")],
+)
+def test_percent(ratio, text):
+    assert formatting.percent(ratio) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(950, "950"), (41234, "41.2k"), (1310720, "1.31M"), (999.7, "1k"), (999_700, "1M"), (512_345, "512k"), (0, "0"),
+     (3e12, "3000G"), (math.inf, "-")],
+)  # fmt: skip
+def test_count(value, text):
+    assert formatting.count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3723, "1:02:03"), (math.nan, "-"), (None, "-")]
+)
+def test_duration(seconds, text):
+    assert formatting.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"), [(0.0, "$0.00"), (0.00312, "$0.0031"), (12.4, "$12.40"), (1234, "$1,234.00"), (None, "-")]
+)
+def test_money(usd, text):
+    assert formatting.money(usd) == text
