@@ -1,0 +1,169 @@
+"""Run directories as a training leaves them, with figures of a plausible size."""
+
+import json
+import math
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trainer.metrics.sinks.jsonl import JsonlSink
+
+OPTIMUM = 4.7289
+BASELINES = {"constant order": 5.2795, "base-stock": 4.9733, "capped base-stock": 4.8003}
+
+
+def result(mean, half, optimum=OPTIMUM, sign=-1, per_training_seed=None):
+    gap = None if optimum is None else (mean - optimum) * -sign / abs(optimum)
+    per_seed = [mean + half * math.sin(seed) for seed in range(20)]
+    extra = {} if per_training_seed is None else {"per_training_seed": per_training_seed}
+    return {
+        "mean": mean, "ci_low": mean - half, "ci_high": mean + half, "iqm": mean - 0.001, "iqm_ci_low": mean - half,
+        "iqm_ci_high": mean + half, "per_seed": per_seed, "optimality_gap_ratio": gap, "episodes_per_seed": 64, **extra,
+    }  # fmt: skip
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, indent=2))
+
+
+class RunWriter:
+    """Writes a run directory file by file, so that a test can leave some out."""
+
+    def __init__(self, folder, name="lost-sales-ppo", seed=0, **agent):
+        self.folder, self.name, self.seed, self.agent = Path(folder), name, seed, agent
+        self.folder.mkdir(parents=True)
+
+    def start(self, state="finished", resumes=0):
+        agent = {
+            "algorithm": "ppo", "num_envs": 512, "rollout_steps": 32, "objective": "average-reward", "discount": 1.0,
+            "learning_rate": {"start": 1.0e-3, "end": 0.0, "until": 1.0}, "expected_reward": True,
+            "expectation_over_noise": True, "observation_normalisation": "nominal", **self.agent,
+        }  # fmt: skip
+        run_file = {
+            "name": self.name,
+            "env": {"id": "slipway/LostSales-v0", "parameters": {"lead_time_periods": 4}},
+            "agent": agent,
+            "seed": self.seed,
+            "budget": {"env_steps": 1310720, "price_usd_per_hour": 0.52},
+        }
+        (self.folder / "run.yaml").write_text(yaml.safe_dump(run_file, sort_keys=False, allow_unicode=True))
+        write_json(
+            self.folder / "provenance.json",
+            {
+                "slipway_version": "0.1.0", "git_revision": "2871444c2f0d8a5b", "git_dirty": False, "python": "3.11.7",
+                "lock_sha256": "9f" * 32, "packages": {"tensorflow": "2.21.0", "numpy": "2.3.5", "tf-agents": "0.19.0"},
+                "host": "laptop", "cpu": "AMD EPYC 7R13", "cores": 2, "accelerator": None, "instance_type": None,
+                "price_usd_per_hour": 0.52, "command": "slipway train lost-sales-ppo",
+                "created_at": "2026-11-23T21:00:00Z", "format": 1,
+            },
+        )  # fmt: skip
+        write_json(
+            self.folder / "status.json",
+            {
+                "format": 1, "state": state, "message": "", "updated_at": "2026-11-23T21:00:31Z", "env_steps": 1310720,
+                "started_at": "2026-11-23T21:00:00Z", "pid": 4242, "host": "laptop", "iteration": 80,
+                "wall_time_seconds": 31.4, "resumes": resumes, "last_checkpoint_step": 1310720, "seed": self.seed,
+            },
+        )  # fmt: skip
+        write_json(
+            self.folder / "simulation.json",
+            {
+                "env_id": "slipway/LostSales-v0", "parameters": {"lead_time_periods": 4}, "objective": "average-reward",
+                "score": {"name": "cost", "unit": "cost per period", "sign": -1}, "max_episode_steps": 1024,
+                "optimum": OPTIMUM,
+            },
+        )  # fmt: skip
+        return self
+
+    def metrics(self, iterations=80, evaluations=False):
+        noise = random.Random(self.seed)
+        sink = JsonlSink(self.folder / "metrics.jsonl", keep_bytes=0)
+        for iteration in range(1, iterations + 1):
+            done = iteration / 80
+            score = OPTIMUM + 9.0 * math.exp(-11 * done) + 0.25 * (1 - done) ** 2 + noise.gauss(0, 0.02)
+            row = {
+                "iteration": iteration, "rl_score": score, "rl_optimality_gap_ratio": score / OPTIMUM - 1,
+                "rl_step_reward_mean": -score / 5, "rl_policy_loss": -0.02 * (1 - done) + noise.gauss(0, 0.002),
+                "rl_value_loss": 0.4 * math.exp(-5 * done) + 0.02, "rl_policy_entropy_nats": 2.0 * (1 - done) + 0.15,
+                "rl_policy_kl_nats": 0.012 * (1 - done) + abs(noise.gauss(0, 0.001)), "rl_gradient_norm": 0.4 - 0.2 * done,
+                "rl_clip_fraction_ratio": 0.15 * (1 - done), "rl_learning_rate": 1e-3 * (1 - done),
+                "rl_value_explained_variance_ratio": 1 - math.exp(-6 * done), "rl_env_steps_total": iteration * 16384,
+                "rl_env_steps_per_second": 62_000 + noise.gauss(0, 1500), "rl_cost_usd_total": 0.0045 * done,
+                'rl_phase_duration_seconds{phase="training"}': 0.25,
+            }  # fmt: skip
+            if evaluations and iteration % 20 == 0:
+                row |= {
+                    "rl_eval_score_mean": score, "rl_eval_score_ci_low": score - 0.05, "rl_eval_score_ci_high": score + 0.05,
+                }  # fmt: skip
+            sink.write(row, iteration * 16384, 0.3 * iteration)
+        sink.close()
+        return self
+
+    def evaluate(self, mean=4.7312, half=0.0061, exact=True, policies=None, **more):
+        found = {
+            "greedy": result(mean, half),
+            "sampled": result(mean + 0.009, half),
+            **{name: result(value, 0.007) for name, value in BASELINES.items()},
+        }
+        exact_score = {
+            "score": 4.72999, "lower": 4.72998, "upper": 4.73, "states": 8421, "optimality_gap_ratio": 0.00023,
+            "method": "relative value iteration over the states that the policy reaches",
+        }  # fmt: skip
+        write_json(
+            self.folder / "evaluation.json",
+            {
+                "format": 1, "env_id": "slipway/LostSales-v0", "objective": "average-reward", "confidence": 0.95,
+                "score": {"name": "cost", "unit": "cost per period", "sign": -1},
+                "seeds": [2**30 + seed for seed in range(20)], "episodes_per_seed": 64, "policies": policies or found,
+                "optimum": OPTIMUM, "exact": {"greedy": exact_score} if exact else None, "training_seed": self.seed,
+                "policy_step": 1310720, **more,
+            },
+        )  # fmt: skip
+        return self
+
+    def heatmap(self):
+        x, y = list(range(0, 25)), list(range(0, 13))
+        values = [[None if on_hand + pipeline > 33 else max(0, min(6, 9 - on_hand - pipeline // 4)) for pipeline in x] for on_hand in y]  # fmt: skip # noqa: E501
+        write_json(
+            self.folder / "policy.json",
+            {
+                "kind": "heatmap", "title": "What the policy orders", "x_label": "units on the way", "x": x, "y": y,
+                "y_label": "units on hand", "values": values, "note": "Numbers are units ordered; the most usual pipeline.",
+            },
+        )  # fmt: skip
+        return self
+
+
+@pytest.fixture
+def write_run(tmp_path):
+    """`write_run("name", ...)` begins a run directory under a temporary folder."""
+    return lambda name="lost-sales-ppo-1", **options: RunWriter(tmp_path / name, **options)
+
+
+@pytest.fixture
+def complete_run(write_run):
+    """A finished run with all its files."""
+    return write_run().start().metrics(evaluations=True).evaluate().heatmap().folder
+
+
+@pytest.fixture
+def group(tmp_path):
+    """Five runs that differ by seed, and the evaluation across them."""
+    folder = tmp_path / "lost-sales-ppo-5"
+    writer = RunWriter(folder)
+    members = [f"seed-{seed}" for seed in range(5)]
+    for seed, member in enumerate(members):
+        RunWriter(folder / member, seed=seed).start().metrics().evaluate(mean=4.7312 + 0.001 * seed)
+    shutil.copy(folder / "seed-0" / "run.yaml", folder / "run.yaml")
+    write_json(folder / "group.json", {"format": 1, "seeds": list(range(5)), "members": members})
+    seeds = [4.7312 + 0.001 * seed for seed in range(5)]
+    writer.evaluate(
+        policies={"greedy": result(4.7332, 0.004, per_training_seed=seeds)}
+        | {name: result(value, 0.007) for name, value in BASELINES.items()},
+        training_seeds=list(range(5)),
+        exact=False,
+    )
+    return folder
