@@ -1,0 +1,1 @@
+"""One task behind the interfaces that others use."""
