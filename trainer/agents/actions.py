@@ -1,0 +1,186 @@
+"""Discrete and continuous actions behind one set of functions.
+
+A distribution travels as its **parameters**, a tuple of tensors: `(logits,)` or `(loc, scale)`. Randomness comes in as
+`noise`, so that a rollout can draw all of it before its loop.
+"""
+
+import math
+from typing import Any, Protocol
+
+import gymnasium
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tf_agents.networks import categorical_projection_network, normal_projection_network
+from tf_agents.specs import tensor_spec
+
+from envs import seeding
+
+Parameters = tuple[tf.Tensor, ...]
+
+
+class ActionHead(Protocol):
+    """What a learner needs to know of an action space."""
+
+    spec: Any
+    """The TF-Agents spec of the actions that the network's distribution is over."""
+    packed_width: int
+    """How many float32 columns a row's action takes when packed."""
+
+    def projection(self) -> Any:
+        """A new TF-Agents projection network from features to the distribution."""
+        ...
+
+    def parameters(self, distribution: Any) -> Parameters:
+        """The distribution's parameters, each [B, ...]."""
+        ...
+
+    def noise(self, key: tf.Tensor, shape: list[int]) -> tf.Tensor:
+        """Randomness for samples of the given leading shape."""
+        ...
+
+    def sample(self, parameters: Parameters, noise: tf.Tensor) -> tf.Tensor:
+        """One action a row."""
+        ...
+
+    def mode(self, parameters: Parameters) -> tf.Tensor:
+        """The most likely action of each row."""
+        ...
+
+    def log_probability(self, parameters: Parameters, action: tf.Tensor) -> tf.Tensor:
+        """Log density of actions, float32 [B]."""
+        ...
+
+    def to_env(self, action: tf.Tensor) -> tf.Tensor:
+        """The action as the environment takes it."""
+        ...
+
+    def pack(self, action: tf.Tensor) -> tf.Tensor:
+        """Actions as float32 [B, packed_width]."""
+        ...
+
+    def unpack(self, packed: tf.Tensor) -> tf.Tensor:
+        """The inverse of `pack`."""
+        ...
+
+
+class Discrete:
+    """A choice of one of n; the environment's numbering may start elsewhere than at 0.
+
+    Args:
+        space: the action space.
+    """
+
+    packed_width = 1
+
+    def __init__(self, space: gymnasium.spaces.Discrete) -> None:
+        self.count, self._start = int(space.n), int(space.start)
+        self.spec = tensor_spec.BoundedTensorSpec([], tf.int32, 0, self.count - 1, "action")
+
+    def projection(self) -> Any:
+        """Logits of a linear layer."""
+        return categorical_projection_network.CategoricalProjectionNetwork(self.spec)
+
+    def parameters(self, distribution: Any) -> Parameters:
+        """(logits float32 [B, n],)."""
+        return (distribution.logits_parameter(),)
+
+    def noise(self, key: tf.Tensor, shape: list[int]) -> tf.Tensor:
+        """Gumbel numbers [*shape, n]."""
+        return seeding.gumbel(key, [*shape, self.count])
+
+    def sample(self, parameters: Parameters, noise: tf.Tensor) -> tf.Tensor:
+        """int32 [B], by the Gumbel-max trick (Maddison et al. 2014, https://arxiv.org/abs/1411.0030)."""
+        return tf.argmax(parameters[0] + noise, -1, output_type=tf.int32)
+
+    def mode(self, parameters: Parameters) -> tf.Tensor:
+        """int32 [B]; the lowest number among equals."""
+        return tf.argmax(parameters[0], -1, output_type=tf.int32)
+
+    def log_probability(self, parameters: Parameters, action: tf.Tensor) -> tf.Tensor:
+        """Log softmax at the action."""
+        return -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=action, logits=parameters[0])
+
+    def to_env(self, action: tf.Tensor) -> tf.Tensor:
+        """int32 [B] from the space's start on."""
+        return action + self._start
+
+    def pack(self, action: tf.Tensor) -> tf.Tensor:
+        """float32 [B, 1]; exact, as there are fewer than 2**24 actions."""
+        return tf.cast(action, tf.float32)[..., None]
+
+    def unpack(self, packed: tf.Tensor) -> tf.Tensor:
+        """int32 [B]."""
+        return tf.cast(packed[..., 0], tf.int32)
+
+
+class Continuous:
+    """A normal distribution with a deviation that does not depend on the state.
+
+    Where the space is bounded, the network works in [-1, 1] and the environment gets that stretched to its bounds; what
+    lies outside is clipped on the way to the environment only, as is usual with PPO.
+
+    Args:
+        space: the action space.
+    """
+
+    def __init__(self, space: gymnasium.spaces.Box) -> None:
+        self._shape = [int(n) for n in space.shape]
+        self.packed_width = math.prod(self._shape)
+        self._bounded = bool(space.is_bounded())
+        self._low, self._high = tf.constant(space.low, tf.float32), tf.constant(space.high, tf.float32)
+        bound = 1.0 if self._bounded else 1e6
+        self.spec = tensor_spec.BoundedTensorSpec(self._shape, tf.float32, -bound, bound, "action")
+
+    def projection(self) -> Any:
+        """A linear mean, and a learned deviation that starts at 1."""
+        return normal_projection_network.NormalProjectionNetwork(
+            self.spec, mean_transform=None, std_bias_initializer_value=math.log(math.e - 1)
+        )
+
+    def parameters(self, distribution: Any) -> Parameters:
+        """(mean, deviation), float32 [B, ...]."""
+        return distribution.mean(), distribution.stddev()
+
+    def noise(self, key: tf.Tensor, shape: list[int]) -> tf.Tensor:
+        """Standard normal numbers [*shape, ...]."""
+        return seeding.normal(key, [*shape, *self._shape])
+
+    def sample(self, parameters: Parameters, noise: tf.Tensor) -> tf.Tensor:
+        """float32 [B, ...]."""
+        return parameters[0] + parameters[1] * noise
+
+    def mode(self, parameters: Parameters) -> tf.Tensor:
+        """The mean."""
+        return parameters[0]
+
+    def log_probability(self, parameters: Parameters, action: tf.Tensor) -> tf.Tensor:
+        """Log density of independent normals."""
+        each = tfp.distributions.Normal(*parameters).log_prob(action)
+        return tf.reduce_sum(tf.reshape(each, [-1, self.packed_width]), -1)
+
+    def to_env(self, action: tf.Tensor) -> tf.Tensor:
+        """float32 [B, ...] within the space's bounds."""
+        if not self._bounded:
+            return tf.clip_by_value(action, self._low, self._high)
+        return self._low + (tf.clip_by_value(action, -1.0, 1.0) + 1.0) * (0.5 * (self._high - self._low))
+
+    def pack(self, action: tf.Tensor) -> tf.Tensor:
+        """float32 [B, size]."""
+        return tf.reshape(action, [-1, self.packed_width])
+
+    def unpack(self, packed: tf.Tensor) -> tf.Tensor:
+        """float32 [B, ...]."""
+        return tf.reshape(packed, [-1, *self._shape])
+
+
+def head(space: gymnasium.spaces.Space[Any]) -> ActionHead:
+    """The head for an action space.
+
+    Raises:
+        TypeError: for spaces other than `Discrete` and `Box`.
+    """
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return Discrete(space)
+    if isinstance(space, gymnasium.spaces.Box):
+        return Continuous(space)
+    raise TypeError(f"no action head for {space}")

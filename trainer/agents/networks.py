@@ -1,0 +1,130 @@
+"""Policy and value networks from TF-Agents' building blocks, with separate or shared hidden layers."""
+
+import math
+from typing import Any
+
+import tensorflow as tf
+from tf_agents.networks import encoding_network, network
+from tf_agents.specs import tensor_spec
+
+from envs import seeding
+from trainer.agents.actions import ActionHead
+from trainer.config.models import Networks
+
+POLICY_GAIN = 0.01
+"""Scale of the policy's last layer at the start: nearly uniform choices (Andrychowicz et al. 2021, section 3.2)."""
+HIDDEN_GAIN = math.sqrt(2)
+VALUE_GAIN = 1.0
+
+
+class Actor(network.DistributionNetwork):
+    """Observations to a distribution of actions.
+
+    Args:
+        observation_spec: of what comes in; with a mask spec beside it if actions can be masked.
+        encoder: the hidden layers.
+        projection: from features to the distribution.
+    """
+
+    def __init__(self, observation_spec: Any, encoder: Any, projection: Any) -> None:
+        super().__init__(
+            input_tensor_spec=observation_spec, state_spec=(), output_spec=projection.output_spec, name="Actor"
+        )
+        self._encoder, self._projection = encoder, projection
+
+    def call(
+        self,
+        observation: Any,
+        step_type: Any = None,
+        network_state: Any = (),
+        training: bool = False,
+        mask: Any = None,
+    ) -> tuple[Any, Any]:
+        """The distribution for observations float32 [B, ...]; actions where the mask [B, n] is false have none."""
+        features, network_state = self._encoder(
+            observation, step_type=step_type, network_state=network_state, training=training
+        )
+        distribution, _ = self._projection(features, 1, training=training, mask=mask)
+        return distribution, network_state
+
+
+class Critic(network.Network):
+    """Observations to values.
+
+    Args:
+        observation_spec: of what comes in.
+        encoder: the hidden layers, the actor's own if they are shared.
+    """
+
+    def __init__(self, observation_spec: Any, encoder: Any) -> None:
+        super().__init__(input_tensor_spec=observation_spec, state_spec=(), name="Critic")
+        self._encoder = encoder
+        self._value = tf.keras.layers.Dense(1, name="value")
+
+    def call(
+        self, observation: Any, step_type: Any = None, network_state: Any = (), training: bool = False
+    ) -> tuple[tf.Tensor, Any]:
+        """Values float32 [B] of observations float32 [B, ...]."""
+        features, network_state = self._encoder(
+            observation, step_type=step_type, network_state=network_state, training=training
+        )
+        return tf.squeeze(self._value(features), -1), network_state
+
+
+def build(settings: Networks, observation_shape: tuple[int, ...], head: ActionHead) -> tuple[Actor, Critic]:
+    """Actor and critic with their variables.
+
+    Args:
+        settings: from the run file.
+        observation_shape: of one observation.
+        head: the action space's.
+    """
+    spec = tensor_spec.TensorSpec(observation_shape, tf.float32, "observation")
+
+    def encoder(units: tuple[int, ...]) -> Any:
+        return encoding_network.EncodingNetwork(spec, fc_layer_params=units, activation_fn=settings.activation)
+
+    hidden = encoder(settings.actor)
+    actor = Actor(spec, hidden, head.projection())
+    critic = Critic(spec, hidden if settings.shared else encoder(settings.critic))
+    actor.create_variables()
+    critic.create_variables()
+    return actor, critic
+
+
+def initialise(actor: Actor, critic: Critic, key: tf.Tensor) -> None:
+    """Set all weights, as a function of the key alone: orthogonal kernels (Saxe et al. 2014), zero biases.
+
+    The deviation of a normal policy keeps its start, 1.
+
+    Args:
+        actor: the policy's network.
+        critic: the value's network.
+        key: int32 [2].
+    """
+    heads = {id(actor.trainable_weights[i]): POLICY_GAIN for i in _last_kernel(actor.trainable_weights)}
+    heads |= {id(critic.trainable_weights[i]): VALUE_GAIN for i in _last_kernel(critic.trainable_weights)}
+    for number, variable in enumerate(unique(actor, critic)):
+        if len(variable.shape) == 2:
+            gain = heads.get(id(variable), HIDDEN_GAIN)
+            variable.assign(gain * orthogonal(seeding.fold(key, number), variable.shape))
+        elif "kernel" not in variable.name and "bias_layer" not in variable.name:
+            variable.assign(tf.zeros_like(variable))
+
+
+def unique(actor: Actor, critic: Critic) -> list[tf.Variable]:
+    """All trainable variables, each once, the actor's first."""
+    own = {id(variable) for variable in actor.trainable_weights}
+    return [*actor.trainable_weights, *(v for v in critic.trainable_weights if id(v) not in own)]
+
+
+def orthogonal(key: tf.Tensor, shape: Any) -> tf.Tensor:
+    """A float32 matrix with orthonormal rows or columns, whichever are fewer."""
+    rows, columns = int(shape[0]), int(shape[1])
+    q, r = tf.linalg.qr(seeding.normal(key, [max(rows, columns), min(rows, columns)]))
+    q = q * tf.sign(tf.linalg.diag_part(r))
+    return tf.transpose(q) if rows < columns else q
+
+
+def _last_kernel(weights: list[tf.Variable]) -> list[int]:
+    return [i for i, variable in enumerate(weights) if len(variable.shape) == 2][-1:]

@@ -1,0 +1,362 @@
+"""The run file: one immutable, validated description of a run.
+
+Units are in the names. A value is refused here if it is wrong whatever the environment (type, range, contradiction with
+another value); what depends on the environment is refused by `trainer.config.check`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    Strict,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+TRAINING_SEEDS = 1 << 30
+"""How many training seeds there are (`envs.seeding.SEEDS_PER_SPLIT`, repeated here because that imports TensorFlow)."""
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""What names a run, and so a folder or a prefix in a bucket."""
+
+
+class Contradiction(NamedTuple):
+    """A value that another value rules out."""
+
+    field: str  # relative to the model that finds it
+    value: object
+    allowed: str
+    cure: str
+
+
+def _refuse(contradictions: list[Contradiction]) -> None:
+    """Refuses a model for all contradictions at once; `trainer.config.load` takes them out of the error again."""
+    if contradictions:
+        text = "; ".join(f"{c.field}: {c.value!r} is not allowed ({c.allowed})" for c in contradictions)
+        raise PydanticCustomError("contradiction", "{text}", {"text": text, "contradictions": contradictions})
+
+
+class Section(BaseModel):
+    """What all parts of a run file share: immutable, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=False
+    )
+
+
+class Schedule(Section):
+    """A value that may change in a straight line over training; a plain number is a constant.
+
+    At fraction f of the budgeted environment steps the value is `start + (end - start) * min(f / until, 1)`.
+    """
+
+    start: float = Field(description="Value at the start.")
+    end: float = Field(description="Value from `until` on.")
+    until: float = Field(1.0, gt=0, le=1, description="Fraction of training at which `end` is reached.")
+
+    def at(self, fraction: float) -> float:
+        """The value at a fraction of training, 0 to 1."""
+        return self.start + (self.end - self.start) * min(fraction / self.until, 1.0)
+
+    @property
+    def constant(self) -> bool:
+        """Whether the value never changes."""
+        return self.start == self.end
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, data: Any) -> Any:
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            return {"start": data, "end": data}
+        return data
+
+    @model_serializer(mode="wrap")
+    def _to_number(self, handler: SerializerFunctionWrapHandler) -> float | dict[str, float]:
+        return self.start if self == Schedule(start=self.start, end=self.start) else handler(self)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A number or the three keys."""
+        keys = handler.resolve_ref_schema(handler(core_schema))
+        return {"anyOf": [{"type": "number"}, keys]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Within:
+    """Bounds on both ends of a `Schedule`; the start must be more than the lower bound if `positive_start`."""
+
+    minimum: float
+    maximum: float
+    positive_start: bool = False
+
+    def __call__(self, schedule: Schedule) -> Schedule:
+        """Returns the schedule, or refuses it."""
+        inside = all(self.minimum <= value <= self.maximum for value in (schedule.start, schedule.end))
+        if not inside or (self.positive_start and schedule.start <= self.minimum):
+            raise PydanticCustomError("schedule_bounds", "must be {allowed}", {"allowed": str(self)})
+        return schedule
+
+    def __str__(self) -> str:
+        over = f"more than {self.minimum:g} at the start, " if self.positive_start else ""
+        return f"{over}from {self.minimum:g} to {self.maximum:g}"
+
+
+def _schedule(value: float) -> Callable[[], Schedule]:
+    return lambda: Schedule(start=value, end=value)
+
+
+class Environment(Section):
+    """Which task to learn."""
+
+    id: str = Field(
+        min_length=1,
+        description="`slipway/...` (see `slipway envs list`), or `gymnasium:ID` for any id that Gymnasium knows.",
+    )
+    parameters: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="The task's parameters (`slipway envs describe ID`); others keep their default.",
+    )
+
+
+Layers = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=4096)], ...], Strict(strict=False), Field(min_length=1, max_length=8)
+]
+"""Units of each hidden layer."""
+
+
+class Networks(Section):
+    """The policy's and the value function's networks: fully connected."""
+
+    actor: Layers = Field((64, 64), description="Units of the policy network's hidden layers.")
+    critic: Layers = Field((64, 64), description="Units of the value network's hidden layers.")
+    shared: bool = Field(False, description="Policy and value share their hidden layers.")
+    activation: Literal["tanh", "relu", "elu"] = Field("tanh", description="Activation of the hidden layers.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.shared and self.actor != self.critic:
+            cure = "give actor and critic the same layers, or set shared to false"
+            _refuse([Contradiction("critic", list(self.critic), f"{list(self.actor)}, as shared is true", cure)])
+        return self
+
+
+class PPO(Section):
+    """Proximal policy optimisation (Schulman et al. 2017, https://arxiv.org/abs/1707.06347)."""
+
+    algorithm: Literal["ppo"] = Field("ppo", description="The learning algorithm.")
+    num_envs: int = Field(8, ge=1, le=1 << 20, description="Environments stepped in parallel.")
+    rollout_steps: int = Field(128, ge=1, le=1 << 20, description="Steps of each environment in one iteration.")
+    epochs: int = Field(4, ge=1, le=1000, description="Passes over an iteration's data.")
+    minibatch_size: int = Field(
+        256, ge=1, description="Transitions in one gradient step; divides `num_envs * rollout_steps`."
+    )
+    objective: Literal["discounted", "average-reward"] = Field(
+        "discounted",
+        description="`average-reward` takes the mean reward off each reward, for tasks that never end; needs discount 1.",
+    )
+    discount: float = Field(0.99, gt=0, le=1, description="Worth of a reward one step later.")
+    gae_lambda: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="Generalised advantage estimation: 0 trusts the value function, 1 the sampled rewards.",
+    )
+    learning_rate: Annotated[Schedule, AfterValidator(Within(0, 1, positive_start=True))] = Field(
+        default_factory=_schedule(3e-4), description="Adam's step size."
+    )
+    clip_ratio: Annotated[Schedule, AfterValidator(Within(0, 1, positive_start=True))] = Field(
+        default_factory=_schedule(0.2), description="How far the probability ratio may leave 1 before it is clipped."
+    )
+    entropy_coefficient: Annotated[Schedule, AfterValidator(Within(0, 1))] = Field(
+        default_factory=_schedule(0.0), description="Weight of the policy's entropy in the loss."
+    )
+    value_coefficient: float = Field(0.5, ge=0, le=100, description="Weight of the value loss.")
+    value_clip_ratio: float | None = Field(
+        None, gt=0, description="How far a value may move from its old prediction in an iteration; null: any distance."
+    )
+    max_gradient_norm: float | None = Field(
+        0.5, gt=0, description="Gradients longer than this are shortened to it; null: never."
+    )
+    separate_gradient_norms: bool = Field(
+        False, description="Limit the policy's and the value function's gradient each by itself, not together."
+    )
+    adam_epsilon: float = Field(1e-5, gt=0, le=1, description="Adam's epsilon.")
+    target_kl_nats: float | None = Field(
+        None,
+        gt=0,
+        description="End an iteration's epochs when the mean divergence from the old policy exceeds this; null: never.",
+    )
+    networks: Networks = Field(default_factory=Networks, description="Hidden layers.")
+    observation_normalisation: Literal["none", "running", "nominal"] = Field(
+        "none",
+        description="`running`: by mean and deviation seen so far; `nominal`: by what the task states beforehand.",
+    )
+    return_normalisation: bool = Field(
+        False, description="Divide rewards by the running standard deviation of the discounted return."
+    )
+    reward_scale: float = Field(1.0, gt=0, description="Factor on each reward.")
+    advantage_normalisation: bool = Field(
+        True, description="Bring advantages to mean 0 and deviation 1 in each minibatch; false: over the whole batch."
+    )
+    expected_reward: bool = Field(
+        False, description="Learn from the reward averaged over the task's noise, where the task knows it."
+    )
+    expectation_over_noise: bool = Field(
+        False, description="Average the next value over all outcomes of the noise, where the task knows their law."
+    )
+    common_random_numbers: int | None = Field(
+        None,
+        ge=2,
+        description="Environments in a group that meets the same noise; the group's mean advantage is the baseline."
+        " Divides `num_envs`; null: each environment has its own noise.",
+    )
+
+    @property
+    def batch_size(self) -> int:
+        """Transitions of one iteration."""
+        return self.num_envs * self.rollout_steps
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        found = []
+        if self.batch_size % self.minibatch_size:
+            found.append(
+                Contradiction(
+                    "minibatch_size",
+                    self.minibatch_size,
+                    f"a divisor of num_envs * rollout_steps = {self.num_envs} * {self.rollout_steps} = {self.batch_size}",
+                    f"set it to {_nearest_divisor(self.batch_size, self.minibatch_size)}, or change the batch",
+                )
+            )
+        if self.common_random_numbers and self.num_envs % self.common_random_numbers:
+            found.append(
+                Contradiction(
+                    "common_random_numbers",
+                    self.common_random_numbers,
+                    f"a divisor of num_envs = {self.num_envs}, at least 2",
+                    f"set it to {max(2, _nearest_divisor(self.num_envs, self.common_random_numbers))},"
+                    " or change num_envs",
+                )
+            )
+        if self.objective == "average-reward" and self.discount != 1:
+            found.append(
+                Contradiction(
+                    "discount",
+                    self.discount,
+                    "1, as objective is average-reward",
+                    "set discount to 1, or objective to discounted",
+                )
+            )
+        if self.return_normalisation and self.discount == 1:
+            found.append(
+                Contradiction(
+                    "return_normalisation",
+                    True,
+                    "false, as discount is 1 and the undiscounted return has no steady deviation",
+                    "set return_normalisation to false and use reward_scale, or set discount below 1",
+                )
+            )
+        if self.networks.shared and self.separate_gradient_norms:
+            found.append(
+                Contradiction(
+                    "separate_gradient_norms",
+                    True,
+                    "false, as networks.shared is true and shared layers have one gradient",
+                    "set separate_gradient_norms or networks.shared to false",
+                )
+            )
+        _refuse(found)
+        return self
+
+
+def _nearest_divisor(number: int, wished: int) -> int:
+    """The divisor of `number` nearest to the wished one, the smaller of two."""
+    divisors = [d for d in range(1, min(number, 2 * wished) + 1) if number % d == 0]
+    return min(divisors, key=lambda d: (abs(d - wished), d))
+
+
+Agent = PPO
+"""The agents; a second algorithm makes this a union discriminated on `algorithm`."""
+
+
+class Budget(Section):
+    """When to stop. The first limit that is reached counts."""
+
+    env_steps: int = Field(1_000_000, ge=1, description="Environment steps to train for; schedules run over them.")
+    wall_time_seconds: float | None = Field(None, gt=0, description="Stop after this training time; null: no limit.")
+    cost_usd: float | None = Field(None, gt=0, description="Stop when the run has cost this much; null: no limit.")
+    price_usd_per_hour: float | None = Field(None, ge=0, description="Price of this machine; null: not known.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.cost_usd is not None and not self.price_usd_per_hour:
+            cure = "set budget.price_usd_per_hour to the machine's price, or cost_usd to null"
+            _refuse([Contradiction("cost_usd", self.cost_usd, "null, as price_usd_per_hour is not known", cure)])
+        return self
+
+
+class Evaluation(Section):
+    """How the policy is measured, on seeds that training never meets."""
+
+    seeds: int = Field(20, ge=2, le=10_000, description="Held-out seeds.")
+    episodes_per_seed: int = Field(64, ge=1, le=100_000, description="Episodes on each seed.")
+    interval_iterations: int | None = Field(
+        None, ge=1, description="Also evaluate every so many iterations while training; null: only at the end."
+    )
+    stochastic: bool = Field(True, description="Evaluate the sampling policy too, beside the greedy one.")
+
+
+class Checkpoint(Section):
+    """When checkpoints are written. One is always written at the end and on a signal."""
+
+    interval_seconds: float | None = Field(60, gt=0, description="Seconds between checkpoints; null: not by time.")
+    interval_iterations: int | None = Field(
+        None, ge=1, description="Iterations between checkpoints; null: not by iterations."
+    )
+    keep_last: int = Field(3, ge=1, le=1000, description="How many checkpoints are kept.")
+
+
+class Prometheus(Section):
+    """Metrics for Prometheus to collect, served while the run lasts."""
+
+    enabled: bool = Field(False, description="Serve them.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on. There is no password.")
+    port: int = Field(9464, ge=0, le=65535, description="TCP port; 0: any free one.")
+
+
+class Sinks(Section):
+    """Where metrics go besides `metrics.jsonl`."""
+
+    tensorboard: bool = Field(True, description="Write TensorBoard files into the run's `events/`.")
+    prometheus: Prometheus = Field(default_factory=Prometheus, description="Prometheus exporter.")
+
+
+class RunFile(Section):
+    """Everything that decides a run."""
+
+    name: str | None = Field(
+        None, pattern=NAME_PATTERN, description="Start of the run's id; null: made of environment and algorithm."
+    )
+    env: Environment = Field(description="The task.")
+    agent: Agent = Field(default_factory=PPO, description="The learner.")
+    seed: int = Field(0, ge=0, lt=TRAINING_SEEDS, description="Decides all randomness of training.")
+    budget: Budget = Field(default_factory=Budget, description="When to stop.")
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="How the result is measured.")
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="What a lost machine can cost.")
+    store: str = Field("runs", min_length=1, description="Folder that the run's folder is made in.")
+    sinks: Sinks = Field(default_factory=Sinks, description="Where metrics go.")
+
+    @property
+    def iterations(self) -> int:
+        """Training iterations that the budget of environment steps pays for: the last one may go past it."""
+        return -(-self.budget.env_steps // self.agent.batch_size)
