@@ -17,6 +17,9 @@ from envs import seeding
 
 Parameters = tuple[tf.Tensor, ...]
 
+DEVIATION_BIAS = math.log(math.e - 1)
+"""What softplus turns into a deviation of 1."""
+
 
 class ActionHead(Protocol):
     """What a learner needs to know of an action space."""
@@ -134,7 +137,7 @@ class Continuous:
     def projection(self) -> Any:
         """A linear mean, and a learned deviation that starts at 1."""
         return normal_projection_network.NormalProjectionNetwork(
-            self.spec, mean_transform=None, std_bias_initializer_value=math.log(math.e - 1)
+            self.spec, mean_transform=None, std_bias_initializer_value=DEVIATION_BIAS
         )
 
     def parameters(self, distribution: Any) -> Parameters:

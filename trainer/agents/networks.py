@@ -4,11 +4,11 @@ import math
 from typing import Any
 
 import tensorflow as tf
-from tf_agents.networks import encoding_network, network
+from tf_agents.networks import encoding_network, mask_splitter_network, network
 from tf_agents.specs import tensor_spec
 
 from envs import seeding
-from trainer.agents.actions import ActionHead
+from trainer.agents.actions import DEVIATION_BIAS, ActionHead
 from trainer.config.models import Networks
 
 POLICY_GAIN = 0.01
@@ -21,7 +21,7 @@ class Actor(network.DistributionNetwork):
     """Observations to a distribution of actions.
 
     Args:
-        observation_spec: of what comes in; with a mask spec beside it if actions can be masked.
+        observation_spec: of what comes in.
         encoder: the hidden layers.
         projection: from features to the distribution.
     """
@@ -92,10 +92,24 @@ def build(settings: Networks, observation_shape: tuple[int, ...], head: ActionHe
     return actor, critic
 
 
+def with_mask(wrapped: network.Network, observation_spec: Any, mask_spec: Any) -> network.Network:
+    """The network for observations that come as (observation, mask); only the actor looks at the mask."""
+    return mask_splitter_network.MaskSplitterNetwork(
+        _split,
+        wrapped,
+        passthrough_mask=isinstance(wrapped, network.DistributionNetwork),
+        input_tensor_spec=(observation_spec, mask_spec),
+    )
+
+
+def _split(pair: Any) -> tuple[Any, Any]:
+    return pair[0], pair[1]
+
+
 def initialise(actor: Actor, critic: Critic, key: tf.Tensor) -> None:
     """Set all weights, as a function of the key alone: orthogonal kernels (Saxe et al. 2014), zero biases.
 
-    The deviation of a normal policy keeps its start, 1.
+    The deviation of a normal policy starts at 1.
 
     Args:
         actor: the policy's network.
@@ -108,8 +122,9 @@ def initialise(actor: Actor, critic: Critic, key: tf.Tensor) -> None:
         if len(variable.shape) == 2:
             gain = heads.get(id(variable), HIDDEN_GAIN)
             variable.assign(gain * orthogonal(seeding.fold(key, number), variable.shape))
-        elif "kernel" not in variable.name and "bias_layer" not in variable.name:
-            variable.assign(tf.zeros_like(variable))
+        else:
+            start = DEVIATION_BIAS if "bias_layer" in variable.name else 0.0
+            variable.assign(tf.fill(variable.shape, start))
 
 
 def unique(actor: Actor, critic: Critic) -> list[tf.Variable]:

@@ -1,0 +1,32 @@
+"""What every source of experience yields."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+
+class Trajectories(NamedTuple):
+    """T steps of N environments, time first.
+
+    `final_observation[t]` is the observation that step t led to, before any reset. `behaviour` are the parameters of
+    the distribution that each action was drawn from. `mask` is `()` where every action is always allowed. `state` is
+    the task's own state before each step, `()` where the learner has no use for it.
+    """
+
+    observation: tf.Tensor  # float32 [T, N, ...]
+    mask: Any  # bool [T, N, n] or ()
+    action: tf.Tensor  # int32 [T, N], or float32 [T, N, ...] as the policy drew it
+    behaviour: tuple[tf.Tensor, ...]  # [T, N, ...] each
+    reward: tf.Tensor  # float32 [T, N]
+    terminated: tf.Tensor  # bool [T, N]
+    truncated: tf.Tensor  # bool [T, N]
+    final_observation: tf.Tensor  # float32 [T, N, ...]
+    state: Any  # a nest of [T, N, ...], or ()
+
+
+class EpisodeSums(NamedTuple):
+    """Sums over the episodes that ended in a rollout."""
+
+    count: tf.Tensor  # float32 scalar
+    returns: tf.Tensor  # float32 scalar
+    steps: tf.Tensor  # float32 scalar

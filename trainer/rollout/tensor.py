@@ -1,0 +1,136 @@
+"""Rollouts of a `TensorEnv` inside a compiled graph: no Python per step, no random number drawn inside the loop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from envs import core, seeding
+from envs.core import TensorEnv
+from trainer.agents.actions import ActionHead
+from trainer.rollout.base import EpisodeSums, Trajectories
+
+RESET, NOISE, ACTION = range(3)
+"""What a rollout's key is folded with."""
+
+Act = Callable[[tf.Tensor, Any], tuple[tf.Tensor, ...]]
+"""(observations, mask or ()) -> parameters of the policy's distribution."""
+
+
+class TensorRollout(tf.Module):
+    """N running episodes of a task, and T steps of them at a time.
+
+    Args:
+        env: the task.
+        num_envs: N.
+        head: the action space's.
+        key: int32 [2], for the first initial states.
+        keep_states: put the task's own states into the trajectories.
+        noise_group: environments in a group that meets the same noise; None: each has its own.
+    """
+
+    def __init__(
+        self,
+        env: TensorEnv[Any],
+        num_envs: int,
+        head: ActionHead,
+        key: tf.Tensor,
+        *,
+        keep_states: bool = False,
+        noise_group: int | None = None,
+    ) -> None:
+        super().__init__(name="rollout")
+        self.env, self.num_envs, self.head = env, num_envs, head
+        self._keep_states, self._noise_group = keep_states, noise_group or 1
+        self._episode = tf.nest.map_structure(
+            lambda value: tf.Variable(value, trainable=False, name="episode"), core.begin(env, key, num_envs)
+        )
+        self._return = tf.Variable(tf.zeros([num_envs]), trainable=False, name="running_return")
+
+    def restart(self, key: tf.Tensor) -> None:
+        """Begin all episodes anew."""
+        tf.nest.map_structure(
+            lambda variable, value: variable.assign(value), self._episode, core.begin(self.env, key, self.num_envs)
+        )
+        self._return.assign(tf.zeros_like(self._return))
+
+    def state(self) -> dict[str, tf.Variable]:
+        """Every variable that decides the future."""
+        episode = tf.nest.flatten(self._episode)
+        return {f"episode/{i}": variable for i, variable in enumerate(episode)} | {"running_return": self._return}
+
+    def collect(self, act: Act, key: tf.Tensor, steps: int) -> tuple[Trajectories, EpisodeSums]:
+        """Go on for some steps.
+
+        Args:
+            act: the policy.
+            key: int32 [2], for all randomness of these steps.
+            steps: T.
+        """
+        env, count = self.env, self.num_envs
+        fresh = self._many(env.reset(seeding.fold(key, RESET), steps * count), steps)
+        groups = count // self._noise_group
+        noise = self._many(env.noise(seeding.fold(key, NOISE), steps * groups), steps)
+        if self._noise_group > 1:
+            noise = tf.nest.map_structure(lambda x: tf.repeat(x, self._noise_group, axis=1), noise)
+        chance = self.head.noise(seeding.fold(key, ACTION), [steps, count])
+
+        def at(nest: Any, t: tf.Tensor) -> Any:
+            return tf.nest.map_structure(lambda x: x[t], nest)
+
+        def step(t: tf.Tensor, episode: core.Episode, running: tf.Tensor, sums: EpisodeSums) -> tuple[Any, ...]:
+            observation = env.observe(episode.state)
+            mask = env.action_mask(episode.state)
+            mask = () if mask is None else mask
+            behaviour = act(observation, mask)
+            action = self.head.sample(behaviour, chance[t])
+            following, outcome = core.advance(env, episode, self.head.to_env(action), at(noise, t), at(fresh, t))
+            done = tf.logical_or(outcome.terminated, outcome.truncated)
+            running = running + outcome.reward
+            sums = EpisodeSums(
+                sums.count + tf.reduce_sum(tf.cast(done, tf.float32)),
+                sums.returns + tf.reduce_sum(tf.where(done, running, 0.0)),
+                sums.steps + tf.reduce_sum(tf.where(done, tf.cast(episode.steps + 1, tf.float32), 0.0)),
+            )
+            record = Trajectories(
+                observation,
+                mask,
+                action,
+                behaviour,
+                outcome.reward,
+                outcome.terminated,
+                outcome.truncated,
+                outcome.final_observation,
+                episode.state if self._keep_states else (),
+            )
+            return following, tf.where(done, 0.0, running), sums, record
+
+        zero = tf.constant(0.0)
+        start = (
+            tf.nest.map_structure(lambda variable: variable.read_value(), self._episode),
+            self._return.read_value(),
+            EpisodeSums(zero, zero, zero),
+        )
+        # One step outside the loop tells the shapes of what is recorded; being unused, it is compiled away.
+        example = step(tf.constant(0), *start)[-1]
+        arrays = tuple(tf.TensorArray(x.dtype, steps, element_shape=x.shape) for x in tf.nest.flatten(example))
+
+        def body(t: tf.Tensor, episode: Any, running: Any, sums: Any, arrays: Any) -> tuple[Any, ...]:
+            episode, running, sums, record = step(t, episode, running, sums)
+            written = (array.write(t, x) for array, x in zip(arrays, tf.nest.flatten(record), strict=True))
+            return t + 1, episode, running, sums, tuple(written)
+
+        _, episode, running, sums, arrays = tf.while_loop(
+            lambda t, *_: t < steps,
+            body,
+            (tf.constant(0), *start, arrays),
+            maximum_iterations=steps,
+            parallel_iterations=1,
+        )
+        tf.nest.map_structure(lambda variable, value: variable.assign(value), self._episode, episode)
+        self._return.assign(running)
+        return tf.nest.pack_sequence_as(example, [array.stack() for array in arrays]), sums
+
+    def _many(self, nest: Any, steps: int) -> Any:
+        """[T * n, ...] to [T, n, ...]."""
+        return tf.nest.map_structure(lambda x: tf.reshape(x, [steps, x.shape[0] // steps, *x.shape[1:]]), nest)
