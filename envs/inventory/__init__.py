@@ -1,0 +1,1 @@
+"""Inventory control with lost sales."""
