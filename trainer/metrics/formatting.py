@@ -1,5 +1,6 @@
 """Numbers as people like to read them; the terminal and the report share them."""
 
+import itertools
 import math
 
 
@@ -17,13 +18,31 @@ def number(value: float | None) -> str:
     return text.rstrip("0").rstrip(".") if float(value).is_integer() and "." in text else text
 
 
+def apart(*values: float) -> tuple[str, ...]:
+    """Numbers that stand side by side, with as many decimals as show the least difference between two of them.
+
+    `apart(4.72999, 4.72890)` is `4.7300` and `4.7289`. Never fewer decimals than `number` shows, never more than 8.
+    """
+    ordered = sorted(values)
+    steps = [high - low for low, high in itertools.pairwise(ordered) if high > low and math.isfinite(high - low)]
+    plain = tuple(number(value) for value in values)
+    if not steps or any(not 1e-4 <= abs(value) < 1e7 for value in values if value):
+        return plain
+    shown = max(len(text.partition(".")[2]) for text in plain)
+    decimals = max(shown, min(8, 1 - math.floor(math.log10(min(steps)))))
+    return tuple(f"{value:,.{decimals}f}".replace(",", "\N{NARROW NO-BREAK SPACE}") for value in values)
+
+
 def percent(ratio: float | None) -> str:
     """A ratio of 0.0172 as `1.72 %`, with two digits that say something, however small it is."""
     if ratio is None or not math.isfinite(ratio):
         return "-"
     value = 100 * ratio
     size = abs(value)
-    digits = 3 if size < 0.0995 else 2 if size < 9.95 else 1 if size < 99.95 else 0
+    if size < 1e-6:
+        return "0 %"
+    small = 1 - math.floor(math.log10(size))
+    digits = small if size < 0.0995 else 2 if size < 9.95 else 1 if size < 99.95 else 0
     return f"{value:.{digits}f} %"
 
 

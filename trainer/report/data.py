@@ -39,9 +39,18 @@ class Exact:
     score: float
     lower: float
     upper: float
-    states: int | None
+    states: float | None
     method: str
     gap: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """The greedy policy's score less a baseline's, on the same held-out seeds."""
+
+    mean: float
+    ci_low: float
+    ci_high: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +59,12 @@ class Evaluation:
 
     confidence: float
     seeds: int
-    episodes_per_seed: int | None
+    episodes_per_seed: float | None
     policies: tuple[PolicyResult, ...]
     optimum: float | None
     exact: Exact | None
-    policy_step: int | None
+    differences: Mapping[str, Difference]
+    policy_step: float | None
     training_seeds: tuple[int, ...]
 
     def policy(self, name: str) -> PolicyResult | None:
@@ -112,13 +122,14 @@ class RunData:
 
     @property
     def title(self) -> str:
-        """The run's name, or else its folder's."""
-        return str(self.run_file.get("name") or self.folder.name)
+        """The folder's name, which is the run's id; after the run's name where it does not say that by itself."""
+        name = str(self.run_file.get("name") or "")
+        return self.folder.name if self.folder.name.startswith(name) else f"{name} · {self.folder.name}"
 
     @property
     def score(self) -> Score:
         """The task's words for its objective; plain ones where the task's are not known."""
-        said = self.simulation.get("score") or {}
+        said = mapping(self.simulation.get("score"))
         name, unit, sign = said.get("name", "return"), said.get("unit", ""), said.get("sign", 1)
         return Score(str(name), str(unit), -1 if sign == -1 else 1)
 
@@ -126,7 +137,7 @@ class RunData:
     def optimum(self) -> float | None:
         """The best possible score, if it is known."""
         value = self.evaluation.optimum if self.evaluation else None
-        return value if value is not None else _optional_number(self.simulation.get("optimum"))
+        return value if value is not None else optional_number(self.simulation.get("optimum"))
 
     @property
     def runs(self) -> Mapping[str, "RunData"]:
@@ -135,7 +146,9 @@ class RunData:
 
     def curve(self, metric: str) -> Curve:
         """Where a metric is a finite number: environment steps and values."""
-        points = [(row["step"], row[metric]) for row in self.rows if _finite(row.get(metric)) and "step" in row]
+        points = [
+            (row["step"], row[metric]) for row in self.rows if _finite(row.get(metric)) and _finite(row.get("step"))
+        ]
         return [float(step) for step, _ in points], [float(value) for _, value in points]
 
     def score_curve(self) -> Curve:
@@ -159,7 +172,7 @@ def read(folder: Path) -> RunData:
     remarks: list[str] = []
     group = _parsed(folder / "group.json", _json_object, remarks, needed=False) or {}
     members: dict[str, RunData] = {}
-    for name in group.get("members", []):
+    for name in said if isinstance(said := group.get("members"), list) else []:
         try:
             members[str(name)] = read(folder / str(name))
         except BadInput:
@@ -227,25 +240,32 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _evaluation(path: Path) -> Evaluation:
     said = _json_object(path)
-    exact = (said.get("exact") or {}).get("greedy")
+    exact = mapping(mapping(said.get("exact")).get("greedy"))
     return Evaluation(
         confidence=float(said["confidence"]),
         seeds=len(said["seeds"]),
-        episodes_per_seed=said.get("episodes_per_seed"),
+        episodes_per_seed=optional_number(said.get("episodes_per_seed")),
         policies=tuple(_policy(str(name), result) for name, result in said["policies"].items()),
-        optimum=_optional_number(said.get("optimum")),
-        exact=None
-        if exact is None
-        else Exact(
-            float(exact["score"]),
-            float(exact["lower"]),
-            float(exact["upper"]),
-            exact.get("states"),
-            str(exact.get("method") or ""),
-            _optional_number(exact.get("optimality_gap_ratio")),
-        ),
-        policy_step=said.get("policy_step"),
+        optimum=optional_number(said.get("optimum")),
+        exact=_exact(exact) if exact else None,
+        differences={
+            str(name): Difference(*(float(result[key]) for key in ("mean", "ci_low", "ci_high")))
+            for name, result in mapping(said.get("differences")).items()
+        },
+        policy_step=optional_number(said.get("policy_step")),
         training_seeds=tuple(said.get("training_seeds") or ()),
+    )
+
+
+def _exact(said: Mapping[str, Any]) -> Exact:
+    score = float(said["score"])
+    return Exact(
+        score=score,
+        lower=float(said.get("lower", score)),
+        upper=float(said.get("upper", score)),
+        states=optional_number(said.get("states")),
+        method=str(said.get("method") or ""),
+        gap=optional_number(said.get("optimality_gap_ratio")),
     )
 
 
@@ -255,10 +275,10 @@ def _policy(name: str, result: Mapping[str, Any]) -> PolicyResult:
         mean=float(result["mean"]),
         ci_low=float(result["ci_low"]),
         ci_high=float(result["ci_high"]),
-        iqm=_optional_number(result.get("iqm")),
-        iqm_ci_low=_optional_number(result.get("iqm_ci_low")),
-        iqm_ci_high=_optional_number(result.get("iqm_ci_high")),
-        gap=_optional_number(result.get("optimality_gap_ratio")),
+        iqm=optional_number(result.get("iqm")),
+        iqm_ci_low=optional_number(result.get("iqm_ci_low")),
+        iqm_ci_high=optional_number(result.get("iqm_ci_high")),
+        gap=optional_number(result.get("optimality_gap_ratio")),
         per_training_seed=tuple(_mean_of(item) for item in result.get("per_training_seed") or ()),
     )
 
@@ -272,7 +292,13 @@ def _mean_of(item: Any) -> float:
     return float(item)
 
 
-def _optional_number(value: Any) -> float | None:
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value, if it is a mapping; else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def optional_number(value: Any) -> float | None:
+    """The value, if it is a finite number; else None."""
     return float(value) if _finite(value) else None
 
 

@@ -1,7 +1,12 @@
-"""What the report says in sentences: the verdict, what the score means, what the agent was told."""
+"""What the report says in sentences: the verdict, what the score means, what the agent was told.
+
+Words between backticks are code; `trainer.report.build` sets them so.
+"""
+
+from collections.abc import Mapping
 
 from trainer.metrics import formatting
-from trainer.report.data import AGENT_POLICIES, Evaluation, PolicyResult, RunData, Score
+from trainer.report.data import AGENT_POLICIES, Evaluation, Exact, PolicyResult, RunData, Score
 
 
 def verdict(run: RunData) -> str:
@@ -10,33 +15,49 @@ def verdict(run: RunData) -> str:
     greedy = evaluation.policy("greedy") if evaluation else None
     if evaluation is None or greedy is None:
         return _unfinished(run)
-    name, sign = run.score.name, run.score.sign
-    interval = f"{formatting.number(greedy.ci_low)} to {formatting.number(greedy.ci_high)}"
-    text = f"Mean {name} {formatting.number(greedy.mean)} ({_confidence(evaluation)} interval {interval})"
-    exact = evaluation.exact
-    gap = exact.gap if exact and exact.gap is not None else greedy.gap
-    if evaluation.optimum is not None and gap is not None:
-        text += f", {_gap_words(gap, sign)} the optimum of {formatting.number(evaluation.optimum)}"
-        if exact and exact.gap is not None:
-            text += f" (its exact {name} is {formatting.number(exact.score)})"
+    low, mean, high = formatting.apart(greedy.ci_low, greedy.mean, greedy.ci_high)
+    text = f"Mean {run.score.name} {mean} ({_confidence(evaluation)} interval {low} to {high})"
+    optimum = evaluation.optimum
+    if optimum is None:
+        return text + "."
+    if exact := _exact_results(run):
+        gaps = [gap for _, gap in exact]
+        score, best = formatting.apart(sum(score for score, _ in exact) / len(exact), optimum)
+        text += (
+            f"; exactly {score}, {_gap_words(sum(gaps) / len(gaps), run.score.sign, exact=True)} the optimum of {best}"
+        )
+        worst = f", the worst of {len(gaps)} {formatting.percent(max(gaps))}" if len(gaps) > 1 else ""
+        return text + worst + "."
+    if greedy.gap is not None:
+        best = formatting.apart(greedy.ci_low, greedy.mean, greedy.ci_high, optimum)[-1]
+        text += f", {_gap_words(greedy.gap, run.score.sign)} the optimum of {best}"
     return text + "."
 
 
 def comparison(run: RunData) -> str | None:
-    """How the greedy policy stands against the best baseline; None without either."""
+    """How the greedy policy stands against the best baseline; None without either.
+
+    On common seeds where the evaluation gives that interval, else by whether the two intervals are apart.
+    """
     evaluation = run.evaluation
     greedy = evaluation.policy("greedy") if evaluation else None
     best = best_baseline(run)
-    if greedy is None or best is None:
+    if evaluation is None or greedy is None or best is None:
         return None
-    sign = run.score.sign
-    lead = sign * (greedy.mean - best.mean)
-    apart = greedy.ci_low > best.ci_high or best.ci_low > greedy.ci_high
+    named = f"the best baseline, {best.name} ({formatting.number(best.mean)})"
+    paired = evaluation.differences.get(best.name)
+    if paired:
+        apart = paired.ci_low > 0 or paired.ci_high < 0
+        low, high = formatting.apart(paired.ci_low, paired.ci_high)
+        why = f"on the same seeds the difference is {low} to {high} ({_confidence(evaluation)} interval)"
+    else:
+        apart = greedy.ci_low > best.ci_high or best.ci_low > greedy.ci_high
+        why = "the intervals are apart" if apart else "the intervals overlap"
+    lead = run.score.sign * (paired.mean if paired else greedy.mean - best.mean)
     if not apart:
-        return f"Level with the best baseline, {best.name} ({formatting.number(best.mean)}): the intervals overlap."
-    how = "Better" if lead > 0 else "Worse"
+        return f"Level with {named}: {why}."
     size = f" by {formatting.percent(abs(lead / best.mean))}" if best.mean else ""
-    return f"{how} than the best baseline, {best.name} ({formatting.number(best.mean)}){size}; the intervals are apart."
+    return f"{'Better' if lead > 0 else 'Worse'} than {named}{size}: {why}."
 
 
 def best_first(run: RunData) -> list[PolicyResult]:
@@ -60,45 +81,56 @@ def direction(score: Score) -> str:
     return "lower is better" if score.sign < 0 else "higher is better"
 
 
+def score_title(score: Score) -> str:
+    """The score and its unit, said once: `cost per period`, `return, points`."""
+    if score.unit.startswith(score.name) or not score.unit:
+        return score.unit or score.name
+    return f"{score.name}, {score.unit}"
+
+
 def score_meaning(run: RunData) -> list[str]:
     """What the numbers are, in sentences."""
     score = run.score
-    objective = run.simulation.get("objective")
     what = {
-        "average-reward": "the mean per step of a task that goes on forever",
+        "average-reward": "the mean over the steps of a task that goes on forever",
         "episodic": "the sum over one episode, averaged over episodes",
-    }.get(str(objective), "the sum over one episode")
-    unit = f", in {score.unit}" if score.unit else ""
-    sentences = [f"The score is the {score.name}{unit}: {what}; {direction(score)}."]
+    }.get(str(run.simulation.get("objective")), "the sum over one episode, averaged over episodes")
+    sentences = [f"The score is the {score_title(score)}: {what}; {direction(score)}."]
     if run.optimum is not None:
         sentences.append(
             f"The best possible {score.name} is known: {formatting.number(run.optimum)}. "
             "The gap says how much worse a policy is, relative to it."
         )
     evaluation = run.evaluation
-    if evaluation:
-        episodes = f" with {evaluation.episodes_per_seed} episodes each" if evaluation.episodes_per_seed else ""
-        sentences.append(
-            f"Evaluated on {evaluation.seeds} held-out seeds{episodes}, which no training run can draw. "
-            f"Intervals hold {_confidence(evaluation)} confidence."
-        )
-        if any(policy.iqm is not None for policy in evaluation.policies):
-            sentences.append("IQM is the interquartile mean: the mean of the middle half of the scores.")
-        if len(evaluation.training_seeds) > 1:
-            sentences.append(f"Results are across {len(evaluation.training_seeds)} independently trained agents.")
-        if evaluation.exact:
-            states = f" on {formatting.number(evaluation.exact.states)} states" if evaluation.exact.states else ""
-            method = f": {evaluation.exact.method.rstrip('.')}" if evaluation.exact.method else ""
-            bounds = f"{formatting.number(evaluation.exact.lower)} and {formatting.number(evaluation.exact.upper)}"
-            sentences.append(
-                f"The exact {score.name} of the greedy policy was computed without sampling{states}{method}. "
-                f"It lies between {bounds}."
-            )
+    if evaluation is None:
+        return sentences
+    episodes = f" with {evaluation.episodes_per_seed:.0f} episodes each" if evaluation.episodes_per_seed else ""
+    sentences.append(
+        f"Evaluated on {evaluation.seeds} held-out seeds{episodes}, which no training run can draw. "
+        f"Intervals hold {_confidence(evaluation)} confidence."
+    )
+    if any(policy.iqm is not None for policy in evaluation.policies):
+        sentences.append("IQM is the interquartile mean: the mean of the middle half of the scores.")
+    if len(evaluation.training_seeds) > 1:
+        sentences.append(f"Results are across {len(evaluation.training_seeds)} independently trained agents.")
+    if evaluation.exact:
+        sentences.append(_exact_words(evaluation.exact, score))
     return sentences
 
 
 def told(run: RunData) -> list[str]:
-    """What the agent knew beyond observations and rewards, in sentences, from the run file."""
+    """What the agent knew beyond samples, in sentences: as the run recorded it, or else from its run file."""
+    said = run.simulation.get("told")
+    if isinstance(said, str) and said.strip():
+        return [said]
+    if isinstance(said, list | tuple) and said:
+        return [str(sentence) for sentence in said]
+    if isinstance(said, Mapping) and said:
+        return [f"{name}: {text}" for name, text in said.items()]
+    return _told_by_run_file(run)
+
+
+def _told_by_run_file(run: RunData) -> list[str]:
     agent = run.run_file.get("agent")
     if not isinstance(agent, dict):
         return []
@@ -134,9 +166,29 @@ def _unfinished(run: RunData) -> str:
     return f"Not evaluated yet; {reached} after {formatting.count(steps[-1])} steps (exploring policy)."
 
 
-def _gap_words(gap: float, sign: int) -> str:
+def _exact_results(run: RunData) -> list[tuple[float, float]]:
+    """Exact score and gap of the greedy policy, of each member of a group; empty unless all have them."""
+    evaluations = [run.evaluation] if run.evaluation and run.evaluation.exact else []
+    evaluations = evaluations or [member.evaluation for member in run.runs.values() if member.evaluation]
+    exact = [evaluation.exact for evaluation in evaluations if evaluation.exact]
+    found = [(result.score, result.gap) for result in exact if result.gap is not None]
+    return found if exact and len(found) == (1 if run.evaluation and run.evaluation.exact else len(run.runs)) else []
+
+
+def _exact_words(exact: Exact, score: Score) -> str:
+    states = f" on {formatting.number(exact.states)} states" if exact.states else ""
+    method = f": {exact.method.rstrip('.')}" if exact.method else ""
+    text = f"The exact {score.name} of the greedy policy was computed without sampling{states}{method}."
+    if exact.lower == exact.upper:
+        return text
+    low, high = formatting.apart(exact.lower, exact.upper)
+    return f"{text} It lies between {low} and {high}."
+
+
+def _gap_words(gap: float, sign: int, exact: bool = False) -> str:
     if gap < 0:
-        return f"{formatting.percent(-gap)} better, by chance of the sample, than"
+        chance = "" if exact else ", by chance of the sample,"
+        return f"{formatting.percent(-gap)} better{chance} than"
     return f"{formatting.percent(gap)} {'above' if sign < 0 else 'below'}"
 
 

@@ -20,9 +20,25 @@ def test_number(value, text):
 
 
 @pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ((4.72999, 4.7289), ("4.7300", "4.7289")), ((4.72998, 4.73), ("4.729980", "4.730000")),
+        ((4.73, 4.73), ("4.730", "4.730")), ((475.0, 500.0), ("475", "500")), ((0.0, 1e-9), ("0", "1e-09")),
+        ((1234.5, 999.0), ("1\N{NARROW NO-BREAK SPACE}234", "999")), ((4.7251, 4.7373), ("4.725", "4.737")),
+        ((4.5,), ("4.500",)), ((5.0, 4.81), ("5.000", "4.810")),
+    ],
+)  # fmt: skip
+def test_numbers_side_by_side_show_their_difference(values, texts):
+    assert formatting.apart(*values) == texts
+
+
+@pytest.mark.parametrize(
     ("ratio", "text"),
-    [(0.0172, "1.72 %"), (0.00023, "0.023 %"), (0.5, "50.0 %"), (1.5, "150 %"), (-0.001, "-0.10 %"), (None, "-")],
-)
+    [
+        (0.0172, "1.72 %"), (0.00023, "0.023 %"), (0.5, "50.0 %"), (1.5, "150 %"), (-0.001, "-0.10 %"), (None, "-"),
+        (0.0, "0 %"), (2.3e-6, "0.00023 %"), (-1e-12, "0 %"), (math.inf, "-"),
+    ],
+)  # fmt: skip
 def test_percent(ratio, text):
     assert formatting.percent(ratio) == text
 

@@ -73,7 +73,13 @@ class RunWriter:
             {
                 "env_id": "slipway/LostSales-v0", "parameters": {"lead_time_periods": 4}, "objective": "average-reward",
                 "score": {"name": "cost", "unit": "cost per period", "sign": -1}, "max_episode_steps": 1024,
-                "optimum": OPTIMUM,
+                "optimum": OPTIMUM, "baselines": list(BASELINES), "format": 1,
+                "observation_space": "Box(0, 255, (5,), float32)", "action_space": "Discrete(13)",
+                "told": [
+                    "The demand's law, Poisson with mean 5 (`expectation_over_noise`): value targets average over its "
+                    "outcomes, each computed by the simulator.",
+                    "Not told: the costs' formula, the optimum, the baselines.",
+                ],
             },
         )  # fmt: skip
         return self
@@ -102,14 +108,20 @@ class RunWriter:
         sink.close()
         return self
 
-    def evaluate(self, mean=4.7312, half=0.0061, exact=True, policies=None, **more):
+    def evaluate(self, mean=4.7312, half=0.0061, exact=True, gap=0.00023, policies=None, **more):
         found = {
             "greedy": result(mean, half),
             "sampled": result(mean + 0.009, half),
             **{name: result(value, 0.007) for name, value in BASELINES.items()},
         }
+        greedy = found["greedy"] if policies is None else policies["greedy"]
+        differences = {
+            name: {"mean": greedy["mean"] - value, "ci_low": greedy["mean"] - value - 0.004, "ci_high": greedy["mean"] - value + 0.004}
+            for name, value in BASELINES.items()
+        }
         exact_score = {
-            "score": 4.72999, "lower": 4.72998, "upper": 4.73, "states": 8421, "optimality_gap_ratio": 0.00023,
+            "score": OPTIMUM * (1 + gap), "lower": OPTIMUM * (1 + gap) - 1e-8, "upper": OPTIMUM * (1 + gap) + 1e-8,
+            "states": 8421, "optimality_gap_ratio": gap,
             "method": "relative value iteration over the states that the policy reaches",
         }  # fmt: skip
         write_json(
@@ -118,7 +130,7 @@ class RunWriter:
                 "format": 1, "env_id": "slipway/LostSales-v0", "objective": "average-reward", "confidence": 0.95,
                 "score": {"name": "cost", "unit": "cost per period", "sign": -1},
                 "seeds": [2**30 + seed for seed in range(20)], "episodes_per_seed": 64, "policies": policies or found,
-                "optimum": OPTIMUM, "exact": {"greedy": exact_score} if exact else None, "training_seed": self.seed,
+                "differences": differences, "optimum": OPTIMUM, "exact": {"greedy": exact_score} if exact else None, "training_seed": self.seed,
                 "policy_step": 1310720, **more,
             },
         )  # fmt: skip
@@ -132,6 +144,7 @@ class RunWriter:
             {
                 "kind": "heatmap", "title": "What the policy orders", "x_label": "units on the way", "x": x, "y": y,
                 "y_label": "units on hand", "values": values, "note": "Numbers are units ordered; the most usual pipeline.",
+                "value_label": "units ordered",
             },
         )  # fmt: skip
         return self
@@ -156,9 +169,9 @@ def group(tmp_path):
     writer = RunWriter(folder)
     members = [f"seed-{seed}" for seed in range(5)]
     for seed, member in enumerate(members):
-        RunWriter(folder / member, seed=seed).start().metrics().evaluate(mean=4.7312 + 0.001 * seed)
+        RunWriter(folder / member, seed=seed).start().metrics().evaluate(mean=4.7312 + 0.001 * seed, gap=0.0002 + 0.00002 * seed)
     shutil.copy(folder / "seed-0" / "run.yaml", folder / "run.yaml")
-    write_json(folder / "group.json", {"format": 1, "seeds": list(range(5)), "members": members})
+    write_json(folder / "group.json", {"format": 1, "training_seeds": list(range(5)), "members": members})
     seeds = [4.7312 + 0.001 * seed for seed in range(5)]
     writer.evaluate(
         policies={"greedy": result(4.7332, 0.004, per_training_seed=seeds)}
