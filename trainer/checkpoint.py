@@ -1,0 +1,186 @@
+"""Checkpoints: everything that decides a run's future, written so that one is either whole or not there.
+
+A checkpoint is a folder named by its environment steps:
+
+    000001310720/
+        tensors.safetensors   every array by name
+        state.json            counters, and how long `metrics.jsonl` was
+        manifest.json         format, and the size and sha256 of the other two
+
+It is written under another name, brought to the disk, and then renamed: the one atomic step. What is damaged later is
+found by its checksum, and the checkpoint before it is used.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from trainer.errors import SlipwayError
+
+FORMAT = 1
+TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+_ASIDE = ".writing-"
+_NAME = re.compile(r"\d{12}")
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Damaged(Exception):
+    """A checkpoint that cannot be used; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint, read and verified.
+
+    Attributes:
+        step: environment steps.
+        arrays: every array by name.
+        state: counters.
+    """
+
+    step: int
+    arrays: Arrays
+    state: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: where they lie; made at the first save.
+        keep_last: how many are kept.
+    """
+
+    def __init__(self, folder: Path, keep_last: int = 3) -> None:
+        self.folder, self._keep_last = folder, keep_last
+
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints, oldest first, verified or not."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def save(self, step: int, arrays: Arrays, state: Mapping[str, Any]) -> Path:
+        """Write a checkpoint; when this returns, it survives a loss of power. Then drop the oldest beyond `keep_last`.
+
+        Raises:
+            SlipwayError: if the disk is full or fails; earlier checkpoints are as they were.
+        """
+        target = self.folder / f"{step:012d}"
+        aside = self.folder / f"{_ASIDE}{target.name}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for old in self.folder.glob(f"{_ASIDE}*"):
+                shutil.rmtree(old)
+            aside.mkdir()
+            files = {
+                TENSORS: safetensors.save({name: np.ascontiguousarray(value) for name, value in arrays.items()}),
+                STATE: _encode(state),
+            }
+            described = {
+                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+            }
+            files[MANIFEST] = _encode({"format": FORMAT, "step": step, "files": described})
+            for name, data in files.items():
+                _write_durably(aside / name, data)
+            _sync(aside)
+            if target.exists():
+                shutil.rmtree(target)  # the same step again, after a resume that found it damaged
+            aside.rename(target)
+            _sync(self.folder)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(aside)
+            kept = self.steps()
+            raise SlipwayError(
+                f"cannot write the checkpoint {target}: {error.strerror}\n"
+                + (f"  the one at step {kept[-1]} is intact" if kept else "  there was none before it")
+            ) from error
+        for old_step in self.steps()[: -self._keep_last]:
+            with contextlib.suppress(OSError):  # an old checkpoint too many does no harm
+                shutil.rmtree(self.folder / f"{old_step:012d}")
+        return target
+
+    def load(self, step: int) -> Checkpoint:
+        """Read and verify one checkpoint.
+
+        Raises:
+            Damaged: if it is missing in part, or its bytes are not those that were written.
+        """
+        folder = self.folder / f"{step:012d}"
+        manifest = _json(_read(folder, MANIFEST), MANIFEST)
+        if manifest.get("format") != FORMAT:
+            raise Damaged(f"{MANIFEST} has format {manifest.get('format')!r}, not {FORMAT}")
+        files = {}
+        for name in (TENSORS, STATE):
+            files[name] = _read(folder, name)
+            expected = manifest.get("files", {}).get(name, {})
+            if hashlib.sha256(files[name]).hexdigest() != expected.get("sha256"):
+                raise Damaged(f"{name} is not what was written (sha256 differs)")
+        try:
+            arrays = safetensors.load(files[TENSORS])
+        except SafetensorError as error:
+            raise Damaged(f"{TENSORS} cannot be read: {error}") from error
+        return Checkpoint(step, arrays, _json(files[STATE], STATE))
+
+    def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint that is whole, or None.
+
+        Args:
+            say: told of each damaged one that is passed over.
+        """
+        for step in reversed(self.steps()):
+            try:
+                return self.load(step)
+            except Damaged as reason:
+                say(f"The checkpoint at step {step} is damaged: {reason}. Falling back to the one before.")
+        return None
+
+
+def _encode(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise Damaged(f"{name} cannot be read ({error.strerror})") from error
+
+
+def _json(data: bytes, name: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise Damaged(f"{name} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise Damaged(f"{name} holds no object")
+    return value
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

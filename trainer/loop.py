@@ -1,0 +1,251 @@
+"""The training loop: iterate, report, save, until the budget is used or a signal asks to stop."""
+
+import dataclasses
+import enum
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainer import budget
+from trainer.checkpoint import Checkpoint, Checkpoints
+from trainer.config.models import RunFile
+from trainer.errors import SlipwayError
+from trainer.metrics.catalogue import ITERATION, sample_key
+from trainer.metrics.sinks.fanout import SinkSet
+from trainer.preemption import Preemption
+from trainer.progress import Progress
+
+if TYPE_CHECKING:
+    from envs.core import Score
+    from trainer.iteration import Row, Training
+
+CALL_SECONDS = 0.2
+"""How long a call of the compiled graph should take: short enough for signals and displays."""
+
+
+class End(enum.StrEnum):
+    """Why the loop ended."""
+
+    FINISHED = "finished"
+    PREEMPTED = "preempted"
+    STOPPED_BY_BUDGET = "stopped-by-budget"
+
+
+@dataclasses.dataclass
+class Counters:
+    """How far a run is, over all its resumes; part of every checkpoint."""
+
+    iteration: int = 0
+    env_steps: int = 0
+    episodes: int = 0
+    wall_time_seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How the loop ended.
+
+    Attributes:
+        end: why.
+        reason: the same for people; empty if the training is complete.
+        counters: how far it came.
+    """
+
+    end: End
+    reason: str
+    counters: Counters
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """How the task reads its rewards.
+
+    Attributes:
+        average_reward: whether the score is the mean reward of a step, and not an episode's return.
+        score: the task's words, and the direction.
+        optimum: the best possible score, if it is known.
+    """
+
+    average_reward: bool
+    score: "Score"
+    optimum: float | None
+
+    def gap(self, score: float) -> float | None:
+        """How much worse than the optimum, relative to it; None if the optimum is not known or 0."""
+        if not self.optimum:
+            return None
+        return (score - self.optimum) * -self.score.sign / abs(self.optimum)
+
+
+class Loop:
+    """Trains one run.
+
+    Args:
+        run_file: the run's settings.
+        training: what to iterate.
+        goal: how the task reads its rewards.
+        sinks: where rows go.
+        checkpoints: where states go.
+        progress: what people see.
+        evaluate: gives the `rl_eval_` metrics of the current policy; called every `evaluation.interval_iterations`.
+        saved: called after each checkpoint.
+    """
+
+    def __init__(
+        self,
+        run_file: RunFile,
+        training: "Training",
+        goal: Goal,
+        sinks: SinkSet,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        evaluate: Callable[[], Mapping[str, float]],
+        saved: Callable[[Counters], None],
+    ) -> None:
+        self._run_file, self._training, self._goal = run_file, training, goal
+        self._sinks, self._checkpoints, self._progress = sinks, checkpoints, progress
+        self._evaluate, self._saved = evaluate, saved
+        self.counters = Counters()
+        self._seconds_per_iteration: float | None = None
+        self._last_saved_iteration = 0
+        self._last_saved_seconds = 0.0
+        self._save_seconds: float | None = None
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            SlipwayError: if it is not this run's.
+        """
+        self._training.load(checkpoint.arrays)
+        self.counters = Counters(**checkpoint.state["counters"])
+        self._last_saved_iteration = self.counters.iteration
+        self._last_saved_seconds = self.counters.wall_time_seconds
+
+    def run(self, preemption: Preemption) -> Result:
+        """Iterate until something ends it; the state is then in a checkpoint.
+
+        Raises:
+            SlipwayError: if a number stops being finite, or a checkpoint or the record cannot be written.
+        """
+        end, reason = self._iterate(preemption)
+        if self.counters.iteration > self._last_saved_iteration:
+            self._save()
+        return Result(end, reason, self.counters)
+
+    def _iterate(self, preemption: Preemption) -> tuple[End, str]:
+        limits, counters = self._run_file.budget, self.counters
+        while counters.iteration < self._run_file.iterations:
+            if preemption.received is not None:
+                return End.PREEMPTED, f"stopped by {preemption.received.name}"
+            if reason := budget.reached(limits, counters.wall_time_seconds):
+                return End.STOPPED_BY_BUDGET, reason
+            self._call()
+            if self._due():
+                self._save()
+        return End.FINISHED, ""
+
+    def _call(self) -> None:
+        """One call of the training: some iterations, and a row for each."""
+        began = time.monotonic()
+        count = self._how_many()
+        rows = self._training.run(count)
+        seconds = time.monotonic() - began
+        counters, size = self.counters, self._run_file.agent.batch_size
+        first = self._seconds_per_iteration is None  # holds the compilation
+        self._seconds_per_iteration = seconds / count if not first else math.inf
+        for number, row in enumerate(rows, 1):
+            counters.iteration += 1
+            counters.env_steps += size
+            counters.episodes += int(row["episodes"])
+            counters.wall_time_seconds += seconds / count
+            metrics = self._metrics(row, size * count / seconds)
+            if self._evaluation_due():
+                evaluation_began = time.monotonic()
+                metrics |= self._evaluate()
+                took = time.monotonic() - evaluation_began
+                metrics[sample_key("rl_phase_duration_seconds", phase="evaluation")] = took
+                counters.wall_time_seconds += took
+            metrics[sample_key("rl_phase_duration_seconds", phase="iteration")] = seconds / count
+            if number == len(rows) and self._save_seconds is not None:
+                metrics[sample_key("rl_phase_duration_seconds", phase="checkpoint")] = self._save_seconds
+                self._save_seconds = None
+            self._sinks.write({ITERATION: counters.iteration, **metrics}, counters.env_steps, counters.wall_time_seconds)
+        self._progress.update(counters.env_steps, metrics)
+
+    def _how_many(self) -> int:
+        """How many iterations to make in one call: about `CALL_SECONDS`, none past what is due."""
+        done, each = self.counters.iteration, self._seconds_per_iteration
+        if each is None or math.isinf(each):
+            return 1
+        wish = min(CALL_SECONDS, budget.seconds_left(self._run_file.budget, self.counters.wall_time_seconds)) / each
+        count = min(max(1, int(wish)), self._training.most_at_once, self._run_file.iterations - done)
+        for interval in (self._run_file.checkpoint.interval_iterations, self._run_file.evaluation.interval_iterations):
+            if interval is not None:
+                count = min(count, interval - done % interval)
+        return count
+
+    def _metrics(self, row: "Row", steps_per_second: float) -> dict[str, float]:
+        lost = [name for name in ("reward_mean", "policy_loss", "value_loss") if not math.isfinite(row[name])]
+        if lost:
+            step = self.counters.env_steps
+            raise SlipwayError(
+                f"{' and '.join(lost)} stopped being finite at environment step {step}; earlier checkpoints are intact\n"
+                "  fix: lower agent.learning_rate, set agent.max_gradient_norm, or normalise observations"
+            )
+        metrics = {
+            "rl_step_reward_mean": row["reward_mean"],
+            "rl_episodes_total": self.counters.episodes,
+            "rl_env_steps_total": self.counters.env_steps,
+            "rl_policy_loss": row["policy_loss"],
+            "rl_value_loss": row["value_loss"],
+            "rl_policy_entropy_nats": row["policy_entropy"],
+            "rl_policy_kl_nats": row["policy_kl"],
+            "rl_clip_fraction_ratio": row["clip_fraction"],
+            "rl_value_explained_variance_ratio": row["explained_variance"],
+            "rl_gradient_norm": row["gradient_norm"],
+            "rl_learning_rate": row["learning_rate"],
+            "rl_env_steps_per_second": steps_per_second,
+        }
+        score = self._goal.score.sign * row["reward_mean"] if self._goal.average_reward else None
+        if row["episodes"]:
+            metrics["rl_episode_return_mean"] = row["returns"] / row["episodes"]
+            metrics["rl_episode_length_steps"] = row["steps"] / row["episodes"]
+            if score is None:
+                score = self._goal.score.sign * metrics["rl_episode_return_mean"]
+        if score is not None:
+            metrics["rl_score"] = score
+            gap = self._goal.gap(score)
+            if gap is not None:
+                metrics["rl_optimality_gap_ratio"] = gap
+        cost = budget.cost_usd(self._run_file.budget, self.counters.wall_time_seconds)
+        if cost is not None:
+            metrics["rl_cost_usd_total"] = cost
+        if self._checkpointed_at is not None:
+            metrics["rl_checkpoint_timestamp_seconds"] = self._checkpointed_at
+        return metrics
+
+    _checkpointed_at: float | None = None
+
+    def _evaluation_due(self) -> bool:
+        interval = self._run_file.evaluation.interval_iterations
+        return interval is not None and self.counters.iteration % interval == 0
+
+    def _due(self) -> bool:
+        settings, counters = self._run_file.checkpoint, self.counters
+        if settings.interval_iterations is not None and counters.iteration % settings.interval_iterations == 0:
+            return True
+        since = counters.wall_time_seconds - self._last_saved_seconds
+        return settings.interval_seconds is not None and since >= settings.interval_seconds
+
+    def _save(self) -> None:
+        """A checkpoint, with the record brought to the disk before it."""
+        began = time.monotonic()
+        counters = self.counters
+        state: dict[str, Any] = {"counters": dataclasses.asdict(counters), "metrics_bytes": self._sinks.flush()}
+        self._checkpoints.save(counters.env_steps, self._training.state(), state)
+        self._save_seconds = time.monotonic() - began
+        self._last_saved_iteration, self._last_saved_seconds = counters.iteration, counters.wall_time_seconds
+        self._checkpointed_at = time.time()
+        self._saved(counters)
