@@ -1,6 +1,5 @@
 """Numbers as people like to read them; the terminal and the report share them."""
 
-import itertools
 import math
 
 
@@ -19,17 +18,14 @@ def number(value: float | None) -> str:
 
 
 def apart(*values: float) -> tuple[str, ...]:
-    """Numbers that stand side by side, with as many decimals as show the least difference between two of them.
+    """Numbers that stand side by side, with as many decimals as show two digits of what lies between the extremes.
 
-    `apart(4.72999, 4.72890)` is `4.7300` and `4.7289`. Never fewer decimals than `number` shows, never more than 8.
+    At most 8: `apart(4.72999, 4.72890)` is `4.7300` and `4.7289`; `apart(-151.2, -128.9)` is `-151` and `-129`.
     """
-    ordered = sorted(values)
-    steps = [high - low for low, high in itertools.pairwise(ordered) if high > low and math.isfinite(high - low)]
-    plain = tuple(number(value) for value in values)
-    if not steps or any(not 1e-4 <= abs(value) < 1e7 for value in values if value):
-        return plain
-    shown = max(len(text.partition(".")[2]) for text in plain)
-    decimals = max(shown, min(8, 1 - math.floor(math.log10(min(steps)))))
+    spread = max(values) - min(values)
+    if not 1e-12 < spread < math.inf or any(not 1e-4 <= abs(value) < 1e7 for value in values if value):
+        return tuple(number(value) for value in values)
+    decimals = min(8, max(0, 1 - math.floor(math.log10(spread))))
     return tuple(f"{value:,.{decimals}f}".replace(",", "\N{NARROW NO-BREAK SPACE}") for value in values)
 
 

@@ -100,23 +100,23 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
     """The line of short facts under the title."""
     env, agent = data.mapping(run.run_file.get("env")), data.mapping(run.run_file.get("agent"))
     statuses = [member.status for member in run.runs.values() if member.status]
+    of_all = " in all" if run.is_group else ""
     facts = [
         ("Environment", run.simulation.get("env_id") or env.get("id")),
         ("Algorithm", str(agent["algorithm"]).upper() if "algorithm" in agent else None),
         ("State", ", ".join(sorted({str(status.get("state")) for status in statuses}))),
-        ("Environment steps", _total(statuses, "env_steps", formatting.count)),
-        ("Training time", _total(statuses, "wall_time_seconds", formatting.duration)),
-        ("Resumes", _total(statuses, "resumes", formatting.count)),
-        ("Cost", _cost(run)),
+        ("Runs", len(run.members) or None),
+        (f"Environment steps{of_all}", _total(statuses, "env_steps", formatting.count)),
+        (f"Training time{of_all}", _total(statuses, "wall_time_seconds", formatting.duration)),
+        (f"Resumes{of_all}", _total(statuses, "resumes", formatting.count)),
+        (f"Cost{of_all}", _cost(run)),
     ]
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
 
 
 def _total(statuses: Sequence[Mapping[str, Any]], key: str, text: Callable[[float], str]) -> str | None:
     values = [value for status in statuses if (value := data.optional_number(status.get(key))) is not None]
-    if not values:
-        return None
-    return text(sum(values)) + (f" in {len(values)} runs" if len(values) > 1 else "")
+    return text(sum(values)) if values else None
 
 
 def _cost(run: RunData) -> str | None:

@@ -74,10 +74,17 @@ def evaluation(run: RunData) -> Drawn | None:
 
     policies = words.best_first(run)
     dots = [_dot(policy, lambda score: score) for policy in policies]
+    exact = words.exact_results(run)
+    if exact:
+        dots.append(_exact_dot([score for score, _ in exact]))
+        dots.sort(key=lambda dot: run.score.sign * dot.mean, reverse=True)
     gaps: list[Dot] = []
     optimum, sign = found.optimum, run.score.sign
     if optimum:
         gaps = [_dot(policy, lambda score: (score - optimum) * -sign / abs(optimum)) for policy in policies]
+        if exact:
+            gaps.append(_exact_dot([gap for _, gap in exact]))
+        gaps.sort(key=lambda gap: gap.mean)
         if not any(gap.mean > 0 for gap in gaps):
             gaps = []
     wide, narrow = _cuts(
@@ -172,6 +179,12 @@ def _evaluations(run: RunData) -> list[tuple[float, float, float, float]]:
         step = run.evaluation.policy_step
         points[step] = (step, greedy.mean, greedy.ci_low, greedy.ci_high)
     return [points[step] for step in sorted(points)]
+
+
+def _exact_dot(values: Sequence[float]) -> Dot:
+    """A row for the greedy policy's exact result: of a group, the mean from the least to the greatest."""
+    mean = sum(values) / len(values)
+    return Dot("greedy, exact", mean, min(values), max(values), True, tuple(values) if len(values) > 1 else ())
 
 
 def _dot(policy: PolicyResult, transform: Callable[[float], float]) -> Dot:

@@ -17,6 +17,7 @@ from trainer.report.series import band, spread, thin, value_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 _DASHES = ["--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 3))]
 
@@ -85,11 +86,12 @@ def learning_curve(
             }
             axes.errorbar(x, y, yerr=(y - low, high - y), color=ACCENT, ecolor=ACCENT, **bars)
         axes.set_ylim(value_limits(lines, [reference.value for reference in references]))
-        axes.set_xlim(0, max((steps[-1] for steps, _ in lines if steps), default=1.0))
+        last = max([*(steps[-1] for steps, _ in lines if steps), *(step for step, *_ in evaluations)], default=1.0)
+        axes.set_xlim(0, 1.012 * last)
         _reference_lines(axes, references, cut)
         axes.set_xlabel("environment steps")
         axes.set_ylabel(score_label)
-        _counts(axes)
+        _counts(axes.xaxis)
         return svg(figure, f"learning-{cut.name.lower()}")
 
 
@@ -206,8 +208,10 @@ def small_multiples(cut: Cut, panels: Sequence[tuple[str, Sequence[Curve]]]) -> 
                 axes.plot(x, y, color=ACCENT, linewidth=1.3)
             axes.set_title(title)
             axes.margins(x=0)
+            if max((abs(value) for _, values in curves for value in values), default=0.0) >= 1e4:
+                _counts(axes.yaxis)
             axes.locator_params(axis="both", nbins=4 if cut is Cut.WIDE else 3)
-            _counts(axes)
+            _counts(axes.xaxis)
         return svg(figure, f"learning-details-{cut.name.lower()}")
 
 
@@ -243,7 +247,7 @@ def heatmap(cut: Cut, picture: Mapping[str, Any]) -> str:
             middle = (np.nanmin(values) + np.nanmax(values)) / 2
             for (row, column), cell in np.ndenumerate(values):
                 if math.isfinite(cell):
-                    colour = "#00204d" if cell > middle else "#fff4c9"
+                    colour = "#00204d" if cell > middle else "#ffffff"
                     axes.text(
                         column + 0.5, row + 0.5, f"{cell:.0f}", ha="center", va="center", fontsize=7, color=colour
                     )
@@ -291,11 +295,11 @@ def _reference_lines(axes: "Axes", references: Sequence[Reference], cut: Cut) ->
         )
 
 
-def _counts(axes: "Axes") -> None:
-    """Environment steps as 200k, 1M."""
+def _counts(axis: "Axis") -> None:
+    """Large numbers as 200k, 1M."""
     from matplotlib.ticker import FuncFormatter
 
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.count(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: formatting.count(value)))
 
 
 def _integer_locator() -> Any:

@@ -20,13 +20,13 @@ def verdict(run: RunData) -> str:
     optimum = evaluation.optimum
     if optimum is None:
         return text + "."
-    if exact := _exact_results(run):
+    if exact := exact_results(run):
         gaps = [gap for _, gap in exact]
         score, best = formatting.apart(sum(score for score, _ in exact) / len(exact), optimum)
         text += (
             f"; exactly {score}, {_gap_words(sum(gaps) / len(gaps), run.score.sign, exact=True)} the optimum of {best}"
         )
-        worst = f", the worst of {len(gaps)} {formatting.percent(max(gaps))}" if len(gaps) > 1 else ""
+        worst = f" (worst of {len(gaps)}: {formatting.percent(max(gaps))})" if len(gaps) > 1 else ""
         return text + worst + "."
     if greedy.gap is not None:
         best = formatting.apart(greedy.ci_low, greedy.mean, greedy.ci_high, optimum)[-1]
@@ -166,7 +166,7 @@ def _unfinished(run: RunData) -> str:
     return f"Not evaluated yet; {reached} after {formatting.count(steps[-1])} steps (exploring policy)."
 
 
-def _exact_results(run: RunData) -> list[tuple[float, float]]:
+def exact_results(run: RunData) -> list[tuple[float, float]]:
     """Exact score and gap of the greedy policy, of each member of a group; empty unless all have them."""
     evaluations = [run.evaluation] if run.evaluation and run.evaluation.exact else []
     evaluations = evaluations or [member.evaluation for member in run.runs.values() if member.evaluation]

@@ -1,5 +1,7 @@
 """Run directories as a training leaves them, with figures of a plausible size."""
 
+import base64
+import io
 import json
 import math
 import random
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image, ImageDraw
 
 from trainer.metrics.sinks.jsonl import JsonlSink
 
@@ -116,7 +119,11 @@ class RunWriter:
         }
         greedy = found["greedy"] if policies is None else policies["greedy"]
         differences = {
-            name: {"mean": greedy["mean"] - value, "ci_low": greedy["mean"] - value - 0.004, "ci_high": greedy["mean"] - value + 0.004}
+            name: {
+                "mean": greedy["mean"] - value,
+                "ci_low": greedy["mean"] - value - 0.004,
+                "ci_high": greedy["mean"] - value + 0.004,
+            }
             for name, value in BASELINES.items()
         }
         exact_score = {
@@ -143,7 +150,7 @@ class RunWriter:
             self.folder / "policy.json",
             {
                 "kind": "heatmap", "title": "What the policy orders", "x_label": "units on the way", "x": x, "y": y,
-                "y_label": "units on hand", "values": values, "note": "Numbers are units ordered; the most usual pipeline.",
+                "y_label": "units on hand", "values": values, "note": "Units ordered, with the pipeline spread evenly over its periods.",
                 "value_label": "units ordered",
             },
         )  # fmt: skip
@@ -162,14 +169,81 @@ def complete_run(write_run):
     return write_run().start().metrics(evaluations=True).evaluate().heatmap().folder
 
 
+def frame(angle_degrees):
+    """A picture of a pole that leans, as PNG."""
+    picture = Image.new("RGB", (160, 120), "white")
+    lean = math.radians(angle_degrees)
+    drawing = ImageDraw.Draw(picture)
+    drawing.rectangle((55, 95, 105, 110), fill="#334455")
+    drawing.line((80, 95, 80 + 70 * math.sin(lean), 95 - 70 * math.cos(lean)), fill="#c05020", width=6)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def write_episodic(folder):
+    """A run on a task of episodes: returns, no optimum known, one baseline, a film strip, no exact result."""
+    writer = RunWriter(folder, name="pendulum-ppo").start()
+    score = {"name": "return", "unit": "reward", "sign": 1}
+    write_json(
+        folder / "simulation.json",
+        {
+            "format": 1, "env_id": "gymnasium:Pendulum-v1", "parameters": {}, "objective": "episodic", "score": score,
+            "max_episode_steps": 200, "optimum": None, "baselines": ["random"], "told": [],
+        },
+    )  # fmt: skip
+    sink = JsonlSink(folder / "metrics.jsonl", keep_bytes=0)
+    noise = random.Random(3)
+    for iteration in range(1, 101):
+        mean = -150 - 1150 * math.exp(-iteration / 18) + noise.gauss(0, 25)
+        row = {
+            "iteration": iteration, "rl_score": mean, "rl_episode_return_mean": mean, "rl_episode_length_steps": 200,
+            "rl_policy_loss": -0.01, "rl_value_loss": 30 * math.exp(-iteration / 30), "rl_gradient_norm": math.nan,
+            "rl_env_steps_per_second": 9_500 + noise.gauss(0, 300), "rl_learning_rate": 1e-3,
+        }  # fmt: skip
+        sink.write(row, iteration * 2048, 0.22 * iteration)
+    sink.close()
+    writer.evaluate(
+        policies={
+            "greedy": result(-151.2, 11.4, None, 1),
+            "sampled": result(-163.9, 12.0, None, 1),
+            "random": result(-1224.0, 60.0, None, 1),
+        },
+        exact=False, optimum=None, differences={}, score=score, objective="episodic", env_id="gymnasium:Pendulum-v1",
+    )  # fmt: skip
+    frames = [frame(angle) for angle in range(170, -10, -20)]
+    write_json(
+        folder / "policy.json",
+        {
+            "kind": "filmstrip",
+            "title": "How the policy swings the pole up",
+            "frames": frames,
+            "note": "Every 8th step.",
+        },
+    )
+    return folder
+
+
+@pytest.fixture
+def episodic_run(tmp_path):
+    """A finished run on a task of episodes."""
+    return write_episodic(tmp_path / "pendulum-ppo-1")
+
+
 @pytest.fixture
 def group(tmp_path):
     """Five runs that differ by seed, and the evaluation across them."""
-    folder = tmp_path / "lost-sales-ppo-5"
+    return write_group(tmp_path / "lost-sales-ppo-5")
+
+
+def write_group(folder):
+    """Five members, and what lies beside them."""
     writer = RunWriter(folder)
     members = [f"seed-{seed}" for seed in range(5)]
     for seed, member in enumerate(members):
-        RunWriter(folder / member, seed=seed).start().metrics().evaluate(mean=4.7312 + 0.001 * seed, gap=0.0002 + 0.00002 * seed)
+        RunWriter(folder / member, seed=seed).start().metrics().evaluate(
+            mean=4.7312 + 0.001 * seed, gap=0.0002 + 0.00002 * seed
+        )
     shutil.copy(folder / "seed-0" / "run.yaml", folder / "run.yaml")
     write_json(folder / "group.json", {"format": 1, "training_seeds": list(range(5)), "members": members})
     seeds = [4.7312 + 0.001 * seed for seed in range(5)]
