@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     JsonValue,
     SerializerFunctionWrapHandler,
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 TRAINING_SEEDS = 1 << 30
 """How many training seeds there are (`envs.seeding.SEEDS_PER_SPLIT`, repeated here because that imports TensorFlow)."""
@@ -62,7 +62,7 @@ class Schedule(Section):
 
     start: float = Field(description="Value at the start.")
     end: float = Field(description="Value from `until` on.")
-    until: float = Field(1.0, gt=0, le=1, description="Fraction of training at which `end` is reached.")
+    until: float = Field(default=1.0, gt=0, le=1, description="Fraction of training at which `end` is reached.")
 
     def at(self, fraction: float) -> float:
         """The value at a fraction of training, 0 to 1."""
@@ -85,9 +85,9 @@ class Schedule(Section):
         return self.start if self == Schedule(start=self.start, end=self.start) else handler(self)
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """A number or the three keys."""
-        keys = handler.resolve_ref_schema(handler(core_schema))
+        keys = handler.resolve_ref_schema(handler(schema))
         return {"anyOf": [{"type": "number"}, keys]}
 
 
@@ -99,8 +99,16 @@ class Within:
     maximum: float
     positive_start: bool = False
 
-    def __call__(self, schedule: Schedule) -> Schedule:
-        """Returns the schedule, or refuses it."""
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Checks after the schedule itself was read."""
+        return core_schema.no_info_after_validator_function(self._within, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schedule's schema with bounds on the plain number."""
+        lower = "exclusiveMinimum" if self.positive_start else "minimum"
+        return {**handler(schema), lower: self.minimum, "maximum": self.maximum}
+
+    def _within(self, schedule: Schedule) -> Schedule:
         inside = all(self.minimum <= value <= self.maximum for value in (schedule.start, schedule.end))
         if not inside or (self.positive_start and schedule.start <= self.minimum):
             raise PydanticCustomError("schedule_bounds", "must be {allowed}", {"allowed": str(self)})
@@ -137,10 +145,10 @@ Layers = Annotated[
 class Networks(Section):
     """The policy's and the value function's networks: fully connected."""
 
-    actor: Layers = Field((64, 64), description="Units of the policy network's hidden layers.")
-    critic: Layers = Field((64, 64), description="Units of the value network's hidden layers.")
-    shared: bool = Field(False, description="Policy and value share their hidden layers.")
-    activation: Literal["tanh", "relu", "elu"] = Field("tanh", description="Activation of the hidden layers.")
+    actor: Layers = Field(default=(64, 64), description="Units of the policy network's hidden layers.")
+    critic: Layers = Field(default=(64, 64), description="Units of the value network's hidden layers.")
+    shared: bool = Field(default=False, description="Policy and value share their hidden layers.")
+    activation: Literal["tanh", "relu", "elu"] = Field(default="tanh", description="Activation of the hidden layers.")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -153,69 +161,74 @@ class Networks(Section):
 class PPO(Section):
     """Proximal policy optimisation (Schulman et al. 2017, https://arxiv.org/abs/1707.06347)."""
 
-    algorithm: Literal["ppo"] = Field("ppo", description="The learning algorithm.")
-    num_envs: int = Field(8, ge=1, le=1 << 20, description="Environments stepped in parallel.")
-    rollout_steps: int = Field(128, ge=1, le=1 << 20, description="Steps of each environment in one iteration.")
-    epochs: int = Field(4, ge=1, le=1000, description="Passes over an iteration's data.")
+    algorithm: Literal["ppo"] = Field(default="ppo", description="The learning algorithm.")
+    num_envs: int = Field(default=8, ge=1, le=1 << 20, description="Environments stepped in parallel.")
+    rollout_steps: int = Field(default=128, ge=1, le=1 << 20, description="Steps of each environment in one iteration.")
+    epochs: int = Field(default=4, ge=1, le=1000, description="Passes over an iteration's data.")
     minibatch_size: int = Field(
-        256, ge=1, description="Transitions in one gradient step; divides `num_envs * rollout_steps`."
+        default=256, ge=1, description="Transitions in one gradient step; divides `num_envs * rollout_steps`."
     )
     objective: Literal["discounted", "average-reward"] = Field(
-        "discounted",
-        description="`average-reward` takes the mean reward off each reward, for tasks that never end; needs discount 1.",
+        default="discounted",
+        description="`average-reward` takes the mean reward off each reward, for tasks that never end; needs"
+        " discount 1.",
     )
-    discount: float = Field(0.99, gt=0, le=1, description="Worth of a reward one step later.")
+    discount: float = Field(default=0.99, gt=0, le=1, description="Worth of a reward one step later.")
     gae_lambda: float = Field(
-        0.95,
+        default=0.95,
         ge=0,
         le=1,
         description="Generalised advantage estimation: 0 trusts the value function, 1 the sampled rewards.",
     )
-    learning_rate: Annotated[Schedule, AfterValidator(Within(0, 1, positive_start=True))] = Field(
+    learning_rate: Annotated[Schedule, Within(0, 1, positive_start=True)] = Field(
         default_factory=_schedule(3e-4), description="Adam's step size."
     )
-    clip_ratio: Annotated[Schedule, AfterValidator(Within(0, 1, positive_start=True))] = Field(
+    clip_ratio: Annotated[Schedule, Within(0, 1, positive_start=True)] = Field(
         default_factory=_schedule(0.2), description="How far the probability ratio may leave 1 before it is clipped."
     )
-    entropy_coefficient: Annotated[Schedule, AfterValidator(Within(0, 1))] = Field(
+    entropy_coefficient: Annotated[Schedule, Within(0, 1)] = Field(
         default_factory=_schedule(0.0), description="Weight of the policy's entropy in the loss."
     )
-    value_coefficient: float = Field(0.5, ge=0, le=100, description="Weight of the value loss.")
+    value_coefficient: float = Field(default=0.5, ge=0, le=100, description="Weight of the value loss.")
     value_clip_ratio: float | None = Field(
-        None, gt=0, description="How far a value may move from its old prediction in an iteration; null: any distance."
+        default=None,
+        gt=0,
+        description="How far a value may move from its old prediction in an iteration; null: any distance.",
     )
     max_gradient_norm: float | None = Field(
-        0.5, gt=0, description="Gradients longer than this are shortened to it; null: never."
+        default=0.5, gt=0, description="Gradients longer than this are shortened to it; null: never."
     )
     separate_gradient_norms: bool = Field(
-        False, description="Limit the policy's and the value function's gradient each by itself, not together."
+        default=False, description="Limit the policy's and the value function's gradient each by itself, not together."
     )
-    adam_epsilon: float = Field(1e-5, gt=0, le=1, description="Adam's epsilon.")
+    adam_epsilon: float = Field(default=1e-5, gt=0, le=1, description="Adam's epsilon.")
     target_kl_nats: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="End an iteration's epochs when the mean divergence from the old policy exceeds this; null: never.",
     )
     networks: Networks = Field(default_factory=Networks, description="Hidden layers.")
     observation_normalisation: Literal["none", "running", "nominal"] = Field(
-        "none",
+        default="none",
         description="`running`: by mean and deviation seen so far; `nominal`: by what the task states beforehand.",
     )
     return_normalisation: bool = Field(
-        False, description="Divide rewards by the running standard deviation of the discounted return."
+        default=False, description="Divide rewards by the running standard deviation of the discounted return."
     )
-    reward_scale: float = Field(1.0, gt=0, description="Factor on each reward.")
+    reward_scale: float = Field(default=1.0, gt=0, description="Factor on each reward.")
     advantage_normalisation: bool = Field(
-        True, description="Bring advantages to mean 0 and deviation 1 in each minibatch; false: over the whole batch."
+        default=True,
+        description="Bring advantages to mean 0 and deviation 1 in each minibatch; false: over the whole batch.",
     )
     expected_reward: bool = Field(
-        False, description="Learn from the reward averaged over the task's noise, where the task knows it."
+        default=False, description="Learn from the reward averaged over the task's noise, where the task knows it."
     )
     expectation_over_noise: bool = Field(
-        False, description="Average the next value over all outcomes of the noise, where the task knows their law."
+        default=False,
+        description="Average the next value over all outcomes of the noise, where the task knows their law.",
     )
     common_random_numbers: int | None = Field(
-        None,
+        default=None,
         ge=2,
         description="Environments in a group that meets the same noise; the group's mean advantage is the baseline."
         " Divides `num_envs`; null: each environment has its own noise.",
@@ -230,11 +243,12 @@ class PPO(Section):
     def _agree(self) -> Self:
         found = []
         if self.batch_size % self.minibatch_size:
+            batch = f"num_envs * rollout_steps = {self.num_envs} * {self.rollout_steps} = {self.batch_size}"
             found.append(
                 Contradiction(
                     "minibatch_size",
                     self.minibatch_size,
-                    f"a divisor of num_envs * rollout_steps = {self.num_envs} * {self.rollout_steps} = {self.batch_size}",
+                    f"a divisor of {batch}",
                     f"set it to {_nearest_divisor(self.batch_size, self.minibatch_size)}, or change the batch",
                 )
             )
@@ -292,10 +306,16 @@ Agent = PPO
 class Budget(Section):
     """When to stop. The first limit that is reached counts."""
 
-    env_steps: int = Field(1_000_000, ge=1, description="Environment steps to train for; schedules run over them.")
-    wall_time_seconds: float | None = Field(None, gt=0, description="Stop after this training time; null: no limit.")
-    cost_usd: float | None = Field(None, gt=0, description="Stop when the run has cost this much; null: no limit.")
-    price_usd_per_hour: float | None = Field(None, ge=0, description="Price of this machine; null: not known.")
+    env_steps: int = Field(
+        default=1_000_000, ge=1, description="Environment steps to train for; schedules run over them."
+    )
+    wall_time_seconds: float | None = Field(
+        default=None, gt=0, description="Stop after this training time; null: no limit."
+    )
+    cost_usd: float | None = Field(
+        default=None, gt=0, description="Stop when the run has cost this much; null: no limit."
+    )
+    price_usd_per_hour: float | None = Field(default=None, ge=0, description="Price of this machine; null: not known.")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -308,36 +328,38 @@ class Budget(Section):
 class Evaluation(Section):
     """How the policy is measured, on seeds that training never meets."""
 
-    seeds: int = Field(20, ge=2, le=10_000, description="Held-out seeds.")
-    episodes_per_seed: int = Field(64, ge=1, le=100_000, description="Episodes on each seed.")
+    seeds: int = Field(default=20, ge=2, le=10_000, description="Held-out seeds.")
+    episodes_per_seed: int = Field(default=64, ge=1, le=100_000, description="Episodes on each seed.")
     interval_iterations: int | None = Field(
-        None, ge=1, description="Also evaluate every so many iterations while training; null: only at the end."
+        default=None, ge=1, description="Also evaluate every so many iterations while training; null: only at the end."
     )
-    stochastic: bool = Field(True, description="Evaluate the sampling policy too, beside the greedy one.")
+    stochastic: bool = Field(default=True, description="Evaluate the sampling policy too, beside the greedy one.")
 
 
 class Checkpoint(Section):
     """When checkpoints are written. One is always written at the end and on a signal."""
 
-    interval_seconds: float | None = Field(60, gt=0, description="Seconds between checkpoints; null: not by time.")
-    interval_iterations: int | None = Field(
-        None, ge=1, description="Iterations between checkpoints; null: not by iterations."
+    interval_seconds: float | None = Field(
+        default=60, gt=0, description="Seconds between checkpoints; null: not by time."
     )
-    keep_last: int = Field(3, ge=1, le=1000, description="How many checkpoints are kept.")
+    interval_iterations: int | None = Field(
+        default=None, ge=1, description="Iterations between checkpoints; null: not by iterations."
+    )
+    keep_last: int = Field(default=3, ge=1, le=1000, description="How many checkpoints are kept.")
 
 
 class Prometheus(Section):
     """Metrics for Prometheus to collect, served while the run lasts."""
 
-    enabled: bool = Field(False, description="Serve them.")
+    enabled: bool = Field(default=False, description="Serve them.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on. There is no password.")
-    port: int = Field(9464, ge=0, le=65535, description="TCP port; 0: any free one.")
+    port: int = Field(default=9464, ge=0, le=65535, description="TCP port; 0: any free one.")
 
 
 class Sinks(Section):
     """Where metrics go besides `metrics.jsonl`."""
 
-    tensorboard: bool = Field(True, description="Write TensorBoard files into the run's `events/`.")
+    tensorboard: bool = Field(default=True, description="Write TensorBoard files into the run's `events/`.")
     prometheus: Prometheus = Field(default_factory=Prometheus, description="Prometheus exporter.")
 
 
@@ -345,15 +367,17 @@ class RunFile(Section):
     """Everything that decides a run."""
 
     name: str | None = Field(
-        None, pattern=NAME_PATTERN, description="Start of the run's id; null: made of environment and algorithm."
+        default=None,
+        pattern=NAME_PATTERN,
+        description="Start of the run's id; null: made of environment and algorithm.",
     )
     env: Environment = Field(description="The task.")
     agent: Agent = Field(default_factory=PPO, description="The learner.")
-    seed: int = Field(0, ge=0, lt=TRAINING_SEEDS, description="Decides all randomness of training.")
+    seed: int = Field(default=0, ge=0, lt=TRAINING_SEEDS, description="Decides all randomness of training.")
     budget: Budget = Field(default_factory=Budget, description="When to stop.")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="How the result is measured.")
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="What a lost machine can cost.")
-    store: str = Field("runs", min_length=1, description="Folder that the run's folder is made in.")
+    store: str = Field(default="runs", min_length=1, description="Folder that the run's folder is made in.")
     sinks: Sinks = Field(default_factory=Sinks, description="Where metrics go.")
 
     @property
