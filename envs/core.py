@@ -144,6 +144,7 @@ class TensorEnv(abc.ABC, Generic[ParamsT]):
     def action_mask(self, state: State) -> tf.Tensor | None:
         """Which discrete actions are allowed, bool [B, n]; None if all always are."""
         del state
+        return None
 
     def noise_law(self) -> NoiseLaw | None:
         """The noise's distribution, if it has few outcomes; else None."""
@@ -152,6 +153,7 @@ class TensorEnv(abc.ABC, Generic[ParamsT]):
     def expected_reward(self, state: State, action: tf.Tensor) -> tf.Tensor | None:
         """The reward averaged over the noise, float32 [B], if it is known in closed form; else None."""
         del state, action
+        return None
 
     def nominal_observation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
         """A (mean, standard deviation) that brings observations to the order of one; None if the task knows none."""
@@ -165,15 +167,14 @@ class TensorEnv(abc.ABC, Generic[ParamsT]):
         """Policies to compare with, by name, the strongest last."""
         return {}
 
-    def exact_score(
-        self, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
-    ) -> ExactScore | None:
+    def exact_score(self, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]) -> ExactScore | None:
         """The exact score of a deterministic policy, if the task can compute it; else None.
 
         Args:
             policy: maps observations [N, ...] to actions [N]; called with as many rows as the task has states.
         """
         del policy
+        return None
 
     def render(self, state: State, row: int = 0) -> npt.NDArray[np.uint8]:
         """A picture of one row of the state, RGB [height, width, 3].

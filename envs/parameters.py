@@ -28,20 +28,18 @@ class ParameterOutOfRange(ParameterError):
 
 
 def parameter(
-    default: Any, help: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+    default: Any, meaning: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
 ) -> Any:
     """A dataclass field.
 
     Args:
         default: its default; its type is the parameter's.
-        help: one sentence, with the unit.
+        meaning: one sentence, with the unit.
         low: the least value.
         high: the greatest value.
         choices: what a word may be.
     """
-    return dataclasses.field(
-        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices}
-    )
+    return dataclasses.field(default=default, metadata={"help": meaning, "low": low, "high": high, "choices": choices})
 
 
 def build(params_type: type, given: Mapping[str, Any]) -> Any:

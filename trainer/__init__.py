@@ -1,0 +1,1 @@
+"""What runs on every node: train, resume, evaluate, export, report."""

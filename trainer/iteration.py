@@ -1,4 +1,4 @@
-"""Training iterations: collect a batch, learn from it, report. For tensor environments all of it is one compiled graph."""
+"""Training iterations: collect a batch, learn from it, report. For tensor environments that is one compiled graph."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from trainer.rollout.tensor import TensorRollout
 
 Arrays = dict[str, npt.NDArray[Any]]
 Row = dict[str, float]
-"""One iteration: `reward_mean`, `episodes`, `returns`, `steps` (sums over ended episodes), and the names of `Signals`."""
+"""One iteration: `reward_mean`; `episodes`, `returns`, `steps` of those that ended; the names of `Signals`."""
 
 COLUMNS = ("reward_mean", "episodes", "returns", "steps", *Signals._fields)
 START, LEARN, COLLECT = 1, 2, 3

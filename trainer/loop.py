@@ -171,7 +171,9 @@ class Loop:
             if number == len(rows) and self._save_seconds is not None:
                 metrics[sample_key("rl_phase_duration_seconds", phase="checkpoint")] = self._save_seconds
                 self._save_seconds = None
-            self._sinks.write({ITERATION: counters.iteration, **metrics}, counters.env_steps, counters.wall_time_seconds)
+            self._sinks.write(
+                {ITERATION: counters.iteration, **metrics}, counters.env_steps, counters.wall_time_seconds
+            )
         self._progress.update(counters.env_steps, metrics)
 
     def _how_many(self) -> int:
@@ -191,7 +193,8 @@ class Loop:
         if lost:
             step = self.counters.env_steps
             raise SlipwayError(
-                f"{' and '.join(lost)} stopped being finite at environment step {step}; earlier checkpoints are intact\n"
+                f"{' and '.join(lost)} stopped being finite at environment step {step}\n"
+                "  earlier checkpoints are intact\n"
                 "  fix: lower agent.learning_rate, set agent.max_gradient_norm, or normalise observations"
             )
         metrics = {

@@ -57,8 +57,8 @@ class ScheduledPPOAgent(ppo_clip_agent.PPOClipAgent):
     ) -> tf.Tensor:
         """Clipped surrogate objective, negated, scalar.
 
-        `-mean(min(ratio * A, clip(ratio, 1 - c, 1 + c) * A))` (Schulman et al. 2017, eq. 7). The divergence is estimated
-        by `mean(ratio - 1 - log ratio)` (Schulman 2020, http://joschu.net/blog/kl-approx.html).
+        `-mean(min(ratio * A, clip(ratio, 1 - c, 1 + c) * A))` (Schulman et al. 2017, eq. 7). The divergence is
+        estimated by `mean(ratio - 1 - log ratio)` (Schulman 2020, http://joschu.net/blog/kl-approx.html).
         """
         del time_steps, weights, debug_summaries
         log_ratio = current_policy_distribution.log_prob(actions) - sample_action_log_probs
@@ -168,6 +168,12 @@ class PPOLearner(tf.Module):
         return agent
 
     @property
+    def _env(self) -> TensorEnv[Any]:
+        if self.task.env is None:
+            raise ValueError("this setting needs the task's own functions, which only tensor environments have")
+        return self.task.env
+
+    @property
     def _mask_width(self) -> int:
         space = self.task.action_space
         return int(space.n) if self.task.masked and isinstance(space, gymnasium.spaces.Discrete) else 0
@@ -220,10 +226,13 @@ class PPOLearner(tf.Module):
         self.agent.clip_ratio = value_at(settings.clip_ratio, fraction)
         self.agent.entropy_coefficient = value_at(settings.entropy_coefficient, fraction)
         packing = _Packing(self.head, self.task.observation_shape, self._mask_width)
-        columns = packing.pack(self.normaliser(_flat(batch.observation)), batch, _flat(value), _flat(advantage), _flat(target))
+        columns = packing.pack(
+            self.normaliser(_flat(batch.observation)), batch, _flat(value), _flat(advantage), _flat(target)
+        )
         means = self._epochs(columns, packing, key)
         self.normaliser.update(_flat(batch.observation))
-        return Signals(*tf.unstack(means), explained, rate)
+        loss, value_loss, entropy, divergence, clipped, norm = tf.unstack(means)
+        return Signals(loss, value_loss, entropy, divergence, clipped, norm, explained, rate)
 
     def _targets(self, batch: Trajectories) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """V(s), advantages and value targets, float32 [T, N] each."""
@@ -231,8 +240,7 @@ class PPOLearner(tf.Module):
         value = tf.reshape(self.value(_flat(batch.observation)), shape)
         reward, next_value, terminated = batch.reward, None, batch.terminated
         if settings.expected_reward:
-            assert self.task.env is not None
-            reward = tf.reshape(self.task.env.expected_reward(_flat(batch.state), self._env_action(batch)), shape)
+            reward = tf.reshape(self._env.expected_reward(_flat(batch.state), self._env_action(batch)), shape)
         if self._noise_law is not None:
             next_value = self._expected_next_value(batch, self._noise_law)
             terminated = tf.zeros_like(terminated)  # the expectation has counted the outcomes that end the episode
@@ -260,9 +268,11 @@ class PPOLearner(tf.Module):
         return self.head.to_env(_flat(batch.action))
 
     def _expected_next_value(self, batch: Trajectories, law: NoiseLaw) -> tf.Tensor:
-        """E[V(s')] over the noise's K outcomes, float32 [T, N]; a step of the rollout at a time to keep batches small."""
-        env = self.task.env
-        assert env is not None
+        """E[V(s')] over the noise's K outcomes, float32 [T, N].
+
+        A step of the rollout at a time, to keep batches small.
+        """
+        env = self._env
         steps, count = batch.reward.shape
         outcomes = law.probabilities.shape[0]
 
@@ -314,9 +324,7 @@ class PPOLearner(tf.Module):
             return tf.logical_and(wanted, divergence <= settings.target_kl_nats)
 
         start = (tf.constant(0), tf.zeros([6]), tf.constant(0.0))
-        number, sums, _ = tf.while_loop(
-            again, epoch, start, maximum_iterations=settings.epochs, parallel_iterations=1
-        )
+        number, sums, _ = tf.while_loop(again, epoch, start, maximum_iterations=settings.epochs, parallel_iterations=1)
         return sums / tf.cast(number * minibatches, tf.float32)
 
     def _gradient_step(self, packing: "_Packing", rows: tf.Tensor) -> tf.Tensor:
@@ -421,7 +429,8 @@ def _normaliser(settings: PPO, task: Task) -> normalisation.Identity:
         return normalisation.Running(task.observation_shape)
     if settings.observation_normalisation == "nominal":
         known = task.env.nominal_observation() if task.env is not None else None
-        assert known is not None, "checked with the run file"
+        if known is None:
+            raise ValueError("the task states no nominal observation")
         return normalisation.Nominal(*known)
     return normalisation.Identity()
 
