@@ -85,6 +85,7 @@ def render(folder: Path) -> str:
         learning=figures.learning(run),
         evaluation=figures.evaluation(run),
         policies=policies,
+        exact=_exact(run),
         has_iqm=any(policy.iqm is not None for policy in policies),
         has_gap=any(policy.gap is not None for policy in policies),
         policy=_or_remark(lambda: figures.policy_heatmap(run), "policy.json", remarks),
@@ -100,6 +101,7 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
     """The line of short facts under the title."""
     env, agent = data.mapping(run.run_file.get("env")), data.mapping(run.run_file.get("agent"))
     statuses = [member.status for member in run.runs.values() if member.status]
+    resumes = _total(statuses, "resumes", formatting.count)
     of_all = " in all" if run.is_group else ""
     facts = [
         ("Environment", run.simulation.get("env_id") or env.get("id")),
@@ -108,7 +110,7 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
         ("Runs", len(run.members) or None),
         (f"Environment steps{of_all}", _total(statuses, "env_steps", formatting.count)),
         (f"Training time{of_all}", _total(statuses, "wall_time_seconds", formatting.duration)),
-        (f"Resumes{of_all}", _total(statuses, "resumes", formatting.count)),
+        (f"Resumes{of_all}", resumes if resumes != "0" else None),
         (f"Cost{of_all}", _cost(run)),
     ]
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
@@ -143,6 +145,23 @@ def _members(run: RunData) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _exact(run: RunData) -> dict[str, str] | None:
+    """The table's row for the greedy policy's exact result."""
+    found = words.exact_results(run)
+    if not found:
+        return None
+    scores = [score for score, _ in found]
+    ends = (min(scores), max(scores)) if run.is_group else (None, None)
+    own = run.evaluation.exact if run.evaluation else None
+    if own and formatting.number(own.lower) != formatting.number(own.upper):
+        ends = own.lower, own.upper
+    return {
+        "score": formatting.number(sum(scores) / len(scores)),
+        "ends": "no sampling" if ends[0] is None else f"{_interval(*ends)} ({'bounds' if own else 'range'})",
+        "gap": formatting.percent(sum(gap for _, gap in found) / len(found)),
+    }
 
 
 def _interval(low: float | None, high: float | None) -> str:

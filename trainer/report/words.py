@@ -56,7 +56,9 @@ def comparison(run: RunData) -> str | None:
     lead = run.score.sign * (paired.mean if paired else greedy.mean - best.mean)
     if not apart:
         return f"Level with {named}: {why}."
-    size = f" by {formatting.percent(abs(lead / best.mean))}" if best.mean else ""
+    # A share of a score says something only where scores cannot be negative, as costs and counts.
+    relative = best.mean > 0 and greedy.mean > 0
+    size = f" by {formatting.percent(abs(lead / best.mean)) if relative else formatting.number(abs(lead))}"
     return f"{'Better' if lead > 0 else 'Worse'} than {named}{size}: {why}."
 
 
@@ -82,10 +84,10 @@ def direction(score: Score) -> str:
 
 
 def score_title(score: Score) -> str:
-    """The score and its unit, said once: `cost per period`, `return, points`."""
+    """The score and its unit, said once: `cost per period`, `return (points)`."""
     if score.unit.startswith(score.name) or not score.unit:
         return score.unit or score.name
-    return f"{score.name}, {score.unit}"
+    return f"{score.name} ({score.unit})"
 
 
 def score_meaning(run: RunData) -> list[str]:
@@ -127,6 +129,8 @@ def told(run: RunData) -> list[str]:
         return [str(sentence) for sentence in said]
     if isinstance(said, Mapping) and said:
         return [f"{name}: {text}" for name, text in said.items()]
+    if said is not None:
+        return ["Nothing but what it met in training: observations, actions and rewards."]
     return _told_by_run_file(run)
 
 

@@ -39,7 +39,7 @@ class RunWriter:
         self.folder, self.name, self.seed, self.agent = Path(folder), name, seed, agent
         self.folder.mkdir(parents=True)
 
-    def start(self, state="finished", resumes=0):
+    def start(self, state="finished", resumes=0, env_steps=1310720, env=None):
         agent = {
             "algorithm": "ppo", "num_envs": 512, "rollout_steps": 32, "objective": "average-reward", "discount": 1.0,
             "learning_rate": {"start": 1.0e-3, "end": 0.0, "until": 1.0}, "expected_reward": True,
@@ -47,7 +47,7 @@ class RunWriter:
         }  # fmt: skip
         run_file = {
             "name": self.name,
-            "env": {"id": "slipway/LostSales-v0", "parameters": {"lead_time_periods": 4}},
+            "env": env or {"id": "slipway/LostSales-v0", "parameters": {"lead_time_periods": 4}},
             "agent": agent,
             "seed": self.seed,
             "budget": {"env_steps": 1310720, "price_usd_per_hour": 0.52},
@@ -66,9 +66,9 @@ class RunWriter:
         write_json(
             self.folder / "status.json",
             {
-                "format": 1, "state": state, "message": "", "updated_at": "2026-11-23T21:00:31Z", "env_steps": 1310720,
+                "format": 1, "state": state, "message": "", "updated_at": "2026-11-23T21:00:31Z", "env_steps": env_steps,
                 "started_at": "2026-11-23T21:00:00Z", "pid": 4242, "host": "laptop", "iteration": 80,
-                "wall_time_seconds": 31.4, "resumes": resumes, "last_checkpoint_step": 1310720, "seed": self.seed,
+                "wall_time_seconds": 31.4, "resumes": resumes, "last_checkpoint_step": env_steps, "seed": self.seed,
             },
         )  # fmt: skip
         write_json(
@@ -97,7 +97,8 @@ class RunWriter:
                 "iteration": iteration, "rl_score": score, "rl_optimality_gap_ratio": score / OPTIMUM - 1,
                 "rl_step_reward_mean": -score / 5, "rl_policy_loss": -0.02 * (1 - done) + noise.gauss(0, 0.002),
                 "rl_value_loss": 0.4 * math.exp(-5 * done) + 0.02, "rl_policy_entropy_nats": 2.0 * (1 - done) + 0.15,
-                "rl_policy_kl_nats": 0.012 * (1 - done) + abs(noise.gauss(0, 0.001)), "rl_gradient_norm": 0.4 - 0.2 * done,
+                "rl_policy_kl_nats": 0.012 * (1 - done) + abs(noise.gauss(0, 0.001)),
+                "rl_gradient_norm": 0.4 - 0.2 * done,
                 "rl_clip_fraction_ratio": 0.15 * (1 - done), "rl_learning_rate": 1e-3 * (1 - done),
                 "rl_value_explained_variance_ratio": 1 - math.exp(-6 * done), "rl_env_steps_total": iteration * 16384,
                 "rl_env_steps_per_second": 62_000 + noise.gauss(0, 1500), "rl_cost_usd_total": 0.0045 * done,
@@ -105,7 +106,8 @@ class RunWriter:
             }  # fmt: skip
             if evaluations and iteration % 20 == 0:
                 row |= {
-                    "rl_eval_score_mean": score, "rl_eval_score_ci_low": score - 0.05, "rl_eval_score_ci_high": score + 0.05,
+                    "rl_eval_score_mean": score, "rl_eval_score_ci_low": score - 0.05,
+                    "rl_eval_score_ci_high": score + 0.05,
                 }  # fmt: skip
             sink.write(row, iteration * 16384, 0.3 * iteration)
         sink.close()
@@ -137,20 +139,22 @@ class RunWriter:
                 "format": 1, "env_id": "slipway/LostSales-v0", "objective": "average-reward", "confidence": 0.95,
                 "score": {"name": "cost", "unit": "cost per period", "sign": -1},
                 "seeds": [2**30 + seed for seed in range(20)], "episodes_per_seed": 64, "policies": policies or found,
-                "differences": differences, "optimum": OPTIMUM, "exact": {"greedy": exact_score} if exact else None, "training_seed": self.seed,
+                "differences": differences, "optimum": OPTIMUM, "exact": {"greedy": exact_score} if exact else None,
+                "training_seed": self.seed,
                 "policy_step": 1310720, **more,
             },
         )  # fmt: skip
         return self
 
     def heatmap(self):
-        x, y = list(range(0, 25)), list(range(0, 13))
-        values = [[None if on_hand + pipeline > 33 else max(0, min(6, 9 - on_hand - pipeline // 4)) for pipeline in x] for on_hand in y]  # fmt: skip # noqa: E501
+        x, y = list(range(25)), list(range(13))
+        values = [[None if hand + way > 33 else max(0, min(6, 9 - hand - way // 4)) for way in x] for hand in y]
         write_json(
             self.folder / "policy.json",
             {
                 "kind": "heatmap", "title": "What the policy orders", "x_label": "units on the way", "x": x, "y": y,
-                "y_label": "units on hand", "values": values, "note": "Units ordered, with the pipeline spread evenly over its periods.",
+                "y_label": "units on hand", "values": values,
+                "note": "Units ordered, with the pipeline spread evenly over its periods.",
                 "value_label": "units ordered",
             },
         )  # fmt: skip
@@ -174,8 +178,8 @@ def frame(angle_degrees):
     picture = Image.new("RGB", (160, 120), "white")
     lean = math.radians(angle_degrees)
     drawing = ImageDraw.Draw(picture)
-    drawing.rectangle((55, 95, 105, 110), fill="#334455")
-    drawing.line((80, 95, 80 + 70 * math.sin(lean), 95 - 70 * math.cos(lean)), fill="#c05020", width=6)
+    drawing.rectangle((60, 58, 100, 70), fill="#334455")
+    drawing.line((80, 60, 80 + 50 * math.sin(lean), 60 - 50 * math.cos(lean)), fill="#c05020", width=6)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
@@ -183,7 +187,7 @@ def frame(angle_degrees):
 
 def write_episodic(folder):
     """A run on a task of episodes: returns, no optimum known, one baseline, a film strip, no exact result."""
-    writer = RunWriter(folder, name="pendulum-ppo").start()
+    writer = RunWriter(folder, name="pendulum-ppo").start(env_steps=204_800, env={"id": "gymnasium:Pendulum-v1"})
     score = {"name": "return", "unit": "reward", "sign": 1}
     write_json(
         folder / "simulation.json",
@@ -209,7 +213,7 @@ def write_episodic(folder):
             "sampled": result(-163.9, 12.0, None, 1),
             "random": result(-1224.0, 60.0, None, 1),
         },
-        exact=False, optimum=None, differences={}, score=score, objective="episodic", env_id="gymnasium:Pendulum-v1",
+        exact=False, optimum=None, differences={}, policy_step=204_800, score=score, objective="episodic", env_id="gymnasium:Pendulum-v1",
     )  # fmt: skip
     frames = [frame(angle) for angle in range(170, -10, -20)]
     write_json(
