@@ -352,7 +352,7 @@ class Prometheus(Section):
     """Metrics for Prometheus to collect, served while the run lasts."""
 
     enabled: bool = Field(default=False, description="Serve them.")
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on. There is no password.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on. There is no password.")
     port: int = Field(default=9464, ge=0, le=65535, description="TCP port; 0: any free one.")
 
 

@@ -1,0 +1,117 @@
+"""The run file's JSON Schema (for editors), and what it says about one key in words (for people)."""
+
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from trainer.config.models import RunFile
+
+Node = Mapping[str, Any]
+_ARTICLES = {"integer": "a whole number", "number": "a number", "string": "a word", "boolean": "true or false"}
+
+
+@functools.cache
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a run file."""
+    schema = RunFile.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Slipway run file"}
+
+
+def text() -> str:
+    """The JSON Schema as a file's text."""
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def node_at(path: Sequence[str | int]) -> Node | None:
+    """The schema of one key.
+
+    Args:
+        path: keys from the top; an integer stands for an item of a list.
+
+    Returns:
+        None if the run file has no such key.
+    """
+    nodes: list[Node] = [json_schema()]
+    for part in path:
+        following = [child for node in nodes for option in _options(node) if (child := _child(option, part))]
+        if not following:
+            return None
+        nodes = following[:1]
+    return nodes[0]
+
+
+def keys_at(path: Sequence[str | int]) -> list[str]:
+    """The keys that the mapping at a path may have; none if it is no mapping of known keys."""
+    node = node_at(path)
+    return [] if node is None else [key for option in _options(node) for key in option.get("properties", {})]
+
+
+def allowed(node: Node) -> str:
+    """What a value may be, in words: `a whole number from 1 to 4096, or null`."""
+    options = list(_options(node))
+    bounds = {key: node[key] for key in _BOUNDS if key in node}
+    words = [
+        _words({**option, **bounds} if option.get("type") in ("integer", "number") else option) for option in options
+    ]
+    words = list(dict.fromkeys(words))
+    return words[0] if len(words) == 1 else ", or ".join([", ".join(words[:-1]), words[-1]])
+
+
+_BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+
+
+def _options(node: Node) -> Iterator[Node]:
+    """A node without references and alternatives: one for each alternative."""
+    if "$ref" in node:
+        yield from _options(json_schema()["$defs"][node["$ref"].rsplit("/", 1)[1]])
+    elif "anyOf" in node:
+        for option in node["anyOf"]:
+            yield from _options(option)
+    else:
+        yield node
+
+
+def _child(node: Node, part: str | int) -> Node | None:
+    child = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part)
+    return child if isinstance(child, Mapping) else None
+
+
+def _words(node: Node) -> str:
+    if "const" in node:
+        return str(node["const"])
+    if "enum" in node:
+        return " or ".join(str(value) for value in node["enum"])
+    match node.get("type"):
+        case "null":
+            return "null"
+        case "object":
+            keys = list(node.get("properties", {}))
+            return f"a mapping with the keys {', '.join(keys)}" if keys else "a mapping"
+        case "array":
+            return f"a list of {_count(node)}, each {allowed(node['items'])}"
+        case "string":
+            if "pattern" in node:
+                return "letters, digits, dots, dashes and underscores, starting with a letter or digit, at most 100"
+            return "a word that is not empty" if node.get("minLength") else "a word"
+        case kind:
+            return _ARTICLES.get(str(kind), "any value") + _range(node)
+
+
+def _count(node: Node) -> str:
+    return f"{node['minItems']} to {node['maxItems']} items" if "maxItems" in node else "items"
+
+
+def _range(node: Node) -> str:
+    low, above = node.get("minimum"), node.get("exclusiveMinimum")
+    high, below = node.get("maximum"), node.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f" from {low:.10g} to {high:.10g}"
+    parts = [
+        f"at least {low:.10g}" if low is not None else "",
+        f"more than {above:.10g}" if above is not None else "",
+        f"at most {high:.10g}" if high is not None else "",
+        f"less than {below:.10g}" if below is not None else "",
+    ]
+    said = " and ".join(part for part in parts if part)
+    return f", {said}" if said else ""
