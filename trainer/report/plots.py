@@ -77,14 +77,8 @@ def learning_curve(
             axes.plot(x, centre, color=ACCENT, linewidth=1.8)
         if evaluations:
             x, y, low, high = (np.array(column) for column in zip(*evaluations, strict=True))
-            bars: dict[str, Any] = {
-                "fmt": "o",
-                "markersize": 3.5,
-                "markerfacecolor": PAPER,
-                "capsize": 2,
-                "linewidth": 0.9,
-            }
-            axes.errorbar(x, y, yerr=(y - low, high - y), color=ACCENT, ecolor=ACCENT, **bars)
+            axes.vlines(x, low, high, color=ACCENT, linewidth=1.1)
+            axes.plot(x, y, "o", color=ACCENT, markersize=4, markerfacecolor=PAPER)
         axes.set_ylim(value_limits(lines, [reference.value for reference in references]))
         last = max([*(steps[-1] for steps, _ in lines if steps), *(step for step, *_ in evaluations)], default=1.0)
         axes.set_xlim(0, 1.012 * last)

@@ -66,7 +66,8 @@ class RunWriter:
         write_json(
             self.folder / "status.json",
             {
-                "format": 1, "state": state, "message": "", "updated_at": "2026-11-23T21:00:31Z", "env_steps": env_steps,
+                "format": 1, "state": state, "message": "", "updated_at": "2026-11-23T21:00:31Z",
+                "env_steps": env_steps,
                 "started_at": "2026-11-23T21:00:00Z", "pid": 4242, "host": "laptop", "iteration": 80,
                 "wall_time_seconds": 31.4, "resumes": resumes, "last_checkpoint_step": env_steps, "seed": self.seed,
             },
@@ -213,7 +214,8 @@ def write_episodic(folder):
             "sampled": result(-163.9, 12.0, None, 1),
             "random": result(-1224.0, 60.0, None, 1),
         },
-        exact=False, optimum=None, differences={}, policy_step=204_800, score=score, objective="episodic", env_id="gymnasium:Pendulum-v1",
+        exact=False, optimum=None, differences={}, policy_step=204_800,
+        score=score, objective="episodic", env_id="gymnasium:Pendulum-v1",
     )  # fmt: skip
     frames = [frame(angle) for angle in range(170, -10, -20)]
     write_json(

@@ -14,7 +14,7 @@ def test_the_band_is_the_t_interval_over_runs():
     found = series.band(curves)
     assert list(found.steps) == [10, 20]
     half = 4.302652729696142 * np.sqrt(7) / np.sqrt(3)
-    np.testing.assert_allclose([found.low[0], found.mean[0], found.high[0]], [3 - half, 3, 3 + half], rtol=1e-12)
+    np.testing.assert_allclose([found.low[0], found.mean[0], found.high[0]], [3 - half, 3, 3 + half], rtol=1e-9)
     assert found.low[1] == found.high[1] == 0
 
 
