@@ -1,0 +1,127 @@
+"""What a run trains on: a tensor environment, or any Gymnasium one, behind what both can say."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+
+from envs import registry
+from envs.core import Objective, Score, TensorEnv
+from envs.seeding import Split
+from trainer.config.models import PPO, RunFile
+from trainer.iteration import GymTraining, TensorTraining, Training
+from trainer.loop import Goal
+from trainer.rollout.gym import GymSource
+
+GYMNASIUM = "gymnasium:"
+"""What an id of Gymnasium's starts with in a run file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The task of a run.
+
+    Attributes:
+        env_id: as the run file has it.
+        parameters: the run file's.
+        env: the task, if it is one of ours; None for Gymnasium's.
+    """
+
+    env_id: str
+    parameters: Mapping[str, Any]
+    env: TensorEnv[Any] | None
+
+    @classmethod
+    def of(cls, run_file: RunFile) -> "Target":
+        """The task that a run file names; the file has been checked (`trainer.config.check`)."""
+        env_id, parameters = run_file.env.id, run_file.env.parameters
+        env = None if env_id.startswith(GYMNASIUM) else registry.make(env_id, **parameters)
+        return cls(env_id, parameters, env)
+
+    @property
+    def objective(self) -> Objective:
+        """What the task asks for."""
+        return self.env.objective if self.env is not None else Objective.EPISODIC
+
+    @property
+    def score(self) -> Score:
+        """The task's words for it."""
+        return self.env.score if self.env is not None else Score("return", "reward per episode")
+
+    def goal(self) -> Goal:
+        """How the task reads its rewards; finding the optimum may take seconds."""
+        optimum = self.env.optimum() if self.env is not None else None
+        return Goal(self.objective is Objective.AVERAGE_REWARD, self.score, optimum)
+
+    def training(self, run_file: RunFile) -> Training:
+        """A training at its start.
+
+        Raises:
+            BadInput: if a Gymnasium environment cannot be made or trained on.
+        """
+        settings, iterations, seed = run_file.agent, run_file.iterations, run_file.seed
+        if self.env is not None:
+            return TensorTraining(self.env, settings, iterations, seed)
+        return GymTraining(self.source(settings.num_envs, seed, Split.TRAIN), settings, iterations, seed)
+
+    def source(self, num_envs: int, seed: int, split: Split) -> GymSource:
+        """Gymnasium's environments, N at a time."""
+        return GymSource(self.env_id, self.parameters, num_envs, seed, int(split))
+
+    def simulation(self, settings: PPO, training: Training, optimum: float | None) -> dict[str, Any]:
+        """`simulation.json`: what is simulated, and what the agent is told of it beyond samples."""
+        task = training.learner.task
+        if self.env is not None:
+            parameters = dataclasses.asdict(self.env.params)
+            observation_space: gymnasium.Space[Any] = self.env.observation_space
+            limit: int | None = self.env.max_episode_steps
+            baselines = list(self.env.baselines())
+        else:
+            source = training.source if isinstance(training, GymTraining) else None
+            parameters, baselines = dict(self.parameters), []
+            observation_space = (
+                source.observation_space if source else gymnasium.spaces.Box(0, 1, task.observation_shape)
+            )
+            limit = source.max_episode_steps if source else None
+        return {
+            "format": 1,
+            "env_id": self.env_id,
+            "parameters": parameters,
+            "objective": str(self.objective),
+            "score": dataclasses.asdict(self.score),
+            "observation_space": str(observation_space),
+            "action_space": str(task.action_space),
+            "action_masks": task.masked,
+            "max_episode_steps": limit,
+            "optimum": optimum,
+            "baselines": baselines,
+            "told": told(settings, self.env),
+        }
+
+
+def told(settings: PPO, env: TensorEnv[Any] | None) -> list[str]:
+    """What the agent is told of the task beyond samples, in sentences; empty if nothing."""
+    sentences = []
+    law = env.noise_law() if env is not None and settings.expectation_over_noise else None
+    if law is not None:
+        outcomes = int(law.probabilities.shape[0])
+        sentences.append(
+            f"Told: the task's dynamics and the law of its noise. In training, the value of the next state is averaged"
+            f" over all {outcomes} outcomes of the noise, so a step also asks the model {outcomes} times"
+            " (agent.expectation_over_noise)."
+        )
+    if settings.expected_reward:
+        sentences.append(
+            "Told: each reward averaged over the noise, in place of the sampled one (agent.expected_reward)."
+        )
+    if settings.common_random_numbers:
+        sentences.append(
+            f"Arranged: groups of {settings.common_random_numbers} environments meet the same noise"
+            " (agent.common_random_numbers)."
+        )
+    if settings.observation_normalisation == "nominal":
+        sentences.append("Told: the usual size of an observation, to normalise it (agent.observation_normalisation).")
+    if sentences:
+        sentences.append("Not told: the optimum, any baseline, or any policy to imitate.")
+    return sentences
