@@ -1,0 +1,163 @@
+"""Refuses a run file for what depends on its environment: the id, its parameters, and what the agent asks of it.
+
+Making a task of ours imports TensorFlow; a Gymnasium environment needs none.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from trainer import backend
+from trainer.config import explain
+from trainer.config.models import PPO, RunFile
+from trainer.errors import BadInput, nearest
+
+if TYPE_CHECKING:
+    from envs.core import TensorEnv
+
+OURS, GYMNASIUM = "slipway/", "gymnasium:"
+"""What the ids of tasks of ours, and of any Gymnasium environment, start with."""
+
+EXTRAS = {"box2d": "uv sync --extra box2d"}
+"""Gymnasium's optional packages that slipway has an extra for."""
+
+
+def check(run_file: RunFile) -> None:
+    """Find out whether the environment exists, takes its parameters, and offers what the agent asks.
+
+    Raises:
+        BadInput, BadInputs: for everything that does not fit.
+    """
+    env_id, parameters = run_file.env.id, dict(run_file.env.parameters)
+    if env_id.startswith(GYMNASIUM):
+        _gymnasium_actions(env_id, parameters)
+        found = [_not_offered(*asked, env_id) for asked in _asked_of_a_model(run_file.agent)]
+    else:
+        env = _task(env_id, parameters)
+        found = _missing_offers(env, run_file.agent, env_id)
+    if found:
+        raise explain.together(found)
+
+
+def action_kind(env_id: str) -> str:
+    """`discrete` or `continuous`.
+
+    Raises:
+        BadInput: if there is no such environment, or no algorithm can act in it.
+    """
+    import gymnasium
+
+    space = _gymnasium_actions(env_id, {}) if env_id.startswith(GYMNASIUM) else _task(env_id, {}).action_space
+    return "discrete" if isinstance(space, gymnasium.spaces.Discrete) else "continuous"
+
+
+def unknown_environment(env_id: str) -> BadInput:
+    """The error for an id that nobody knows, with the nearest that somebody does."""
+    import gymnasium
+
+    from envs import registry
+
+    ours = registry.names()
+    short = env_id.removeprefix(OURS)
+    near = nearest(env_id, ours) or nearest(OURS + short, ours)
+    if short in gymnasium.registry and f"{OURS}{short}" not in ours:
+        near = GYMNASIUM + short
+    cure = f"write {near}" if near else "see `slipway envs list`"
+    return BadInput("env.id", env_id, f"{', '.join(ours)}, or gymnasium: and an id of Gymnasium's", cure)
+
+
+def _task(env_id: str, parameters: dict[str, Any]) -> "TensorEnv[Any]":
+    from envs import registry
+
+    if env_id not in registry.names():
+        raise unknown_environment(env_id)
+    backend.prepare()
+    from envs.parameters import ParameterError
+
+    known = [field.name for field in registry.parameters(env_id)]
+    try:
+        return registry.make(env_id, **parameters)
+    except ParameterError as error:
+        near = None if error.name in known else nearest(error.name, known)
+        about = f"see `slipway envs describe {env_id}`"
+        cure = f"write env.parameters.{near}" if near else about
+        value = error.value if error.name in known else error.name
+        raise BadInput(f"env.parameters.{error.name}", value, error.allowed, cure) from None
+
+
+def _gymnasium_actions(env_id: str, parameters: dict[str, Any]) -> Any:
+    """The action space of one copy, which is made for a moment.
+
+    Raises:
+        BadInput: if it cannot be made or trained on.
+    """
+    import warnings
+
+    from trainer.rollout.gym_vector import GymVector
+
+    if parameters.get("vectorization_mode") == "async":
+        parameters = {**parameters, "vectorization_mode": "sync"}  # a process of its own would only take time
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Gymnasium's advice about ids; the training itself lets it through
+            env = GymVector(env_id, parameters, 1)
+    except BadInput as error:
+        raise _with_extra(error) from None
+    env.close()
+    return env.action_space
+
+
+def _with_extra(error: BadInput) -> BadInput:
+    """The same error, with the command that installs what is missing where slipway has one."""
+    import gymnasium
+
+    if isinstance(error.__cause__, gymnasium.error.DependencyNotInstalled):
+        said = str(error.__cause__).lower()
+        command = next((command for extra, command in EXTRAS.items() if extra in said), None)
+        if command is not None:
+            return BadInput(error.field, error.value, error.allowed, f"run `{command}`")
+    return error
+
+
+def _asked_of_a_model(agent: PPO) -> list[tuple[str, object, str, str]]:
+    """What only a task that is a model can give: field, value, what is allowed, and what the task lacks."""
+    asked: list[tuple[str, object, str, str]] = []
+    if agent.expected_reward:
+        asked.append(("expected_reward", True, "false", "rewards averaged over its noise"))
+    if agent.expectation_over_noise:
+        asked.append(("expectation_over_noise", True, "false", "the law of its noise"))
+    if agent.observation_normalisation == "nominal":
+        asked.append(("observation_normalisation", "nominal", "none or running", "nominal observations"))
+    if agent.objective == "average-reward":
+        asked.append(("objective", "average-reward", "discounted", "a task that never ends"))
+    if agent.common_random_numbers:
+        asked.append(("common_random_numbers", agent.common_random_numbers, "null", "noise that can be shared"))
+    return asked
+
+
+def _missing_offers(env: "TensorEnv[Any]", agent: PPO, env_id: str) -> list[BadInput]:
+    """What the agent asks that a task of ours does not offer."""
+    import tensorflow as tf
+
+    from envs import core, seeding
+
+    def offers(field: str) -> bool:
+        match field:
+            case "expected_reward":
+                state = env.reset(seeding.key_from_seed(0), 1)
+                space = env.action_space
+                kind = tf.float32 if space.dtype is None or space.dtype.kind == "f" else tf.int32
+                return env.expected_reward(state, tf.zeros([1, *(space.shape or ())], kind)) is not None
+            case "expectation_over_noise":
+                return env.noise_law() is not None
+            case "observation_normalisation":
+                return env.nominal_observation() is not None
+            case "objective":
+                return env.objective is core.Objective.AVERAGE_REWARD
+            case _:  # common random numbers: a task without noise has none to share
+                return bool(tf.nest.flatten(env.noise(seeding.key_from_seed(0), 1)))
+
+    return [_not_offered(*asked, env_id) for asked in _asked_of_a_model(agent) if not offers(asked[0])]
+
+
+def _not_offered(field: str, value: object, allowed: str, lacking: str, env_id: str) -> BadInput:
+    cure = f"set agent.{field} to {allowed}"
+    return BadInput(f"agent.{field}", value, f"{allowed}, as {env_id} does not offer {lacking}", cure)

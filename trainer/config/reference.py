@@ -1,0 +1,89 @@
+"""The run file as a page of the docs: `python -m trainer.config.reference > docs/reference/run-file.md`."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from trainer.config import presets, schema, yaml_text
+from trainer.config.models import RunFile
+
+_HEADER = """\
+# Run file
+
+Generated from `trainer/config/models.py` by `python -m trainer.config.reference`; do not edit.
+
+A run file is YAML (1.2's plain types; each key once) and says everything that decides a run. `slipway train FILE` checks
+it before anything is written, and saves the resolved file, defaults included, as `run.yaml` in the run directory.
+`slipway schema > run-file.schema.json` writes a JSON Schema for editors.
+
+Any key can be set on the command line, by its dotted name and a YAML value:
+
+```bash
+slipway train run.yaml --set agent.learning_rate=3e-4 --set 'agent.networks.actor=[128, 128]'
+```
+
+A **schedule** is a number, which stays, or a mapping `{start, end, until}`: a straight line from `start` to `end`,
+reached at the fraction `until` of the budgeted environment steps (1 if left out).
+
+The least run file names an environment:
+
+```yaml
+env:
+  id: slipway/CartPole-v1
+```
+"""
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    return _HEADER + "".join(_sections()) + _presets()
+
+
+def _sections() -> Iterator[str]:
+    defaults = RunFile.model_validate({"env": {"id": "-"}}).model_dump(mode="json")
+    yield _section((), "The run file", defaults)
+    for path in _mappings(()):
+        inner: Any = defaults
+        for part in path:
+            inner = inner[part]
+        yield _section(path, f"`{'.'.join(path)}`", inner)
+
+
+def _mappings(path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The paths of all mappings of known keys, but for schedules, which are explained once."""
+    for key in schema.keys_at(path):
+        below = (*path, key)
+        if schema.keys_at(below) and not _is_schedule(below):
+            yield below
+            yield from _mappings(below)
+
+
+def _is_schedule(path: tuple[str, ...]) -> bool:
+    return schema.keys_at(path) == ["start", "end", "until"]
+
+
+def _section(path: tuple[str, ...], title: str, defaults: dict[str, Any]) -> str:
+    rows = "".join(_row((*path, key), defaults.get(key)) for key in schema.keys_at(path))
+    return f"\n## {title}\n\n| Key | Allowed | Default | Meaning |\n|---|---|---|---|\n{rows}"
+
+
+def _row(path: tuple[str, ...], default: Any) -> str:
+    node = schema.node_at(path) or {}
+    below = bool(schema.keys_at(path)) and not _is_schedule(path)
+    allowed = "the keys below" if below else schema.allowed(node)
+    if _is_schedule(path):
+        allowed = allowed.split(", or a mapping")[0] + ", or a schedule"
+    shown = "" if below else "required" if path == ("env", "id") else f"`{yaml_text.inline(default)}`"
+    return f"| `{'.'.join(path)}` | {allowed} | {shown} | {node.get('description', '')} |\n"
+
+
+def _presets() -> str:
+    rows = "".join(f"| `{name}` | {presets.summary(name)} |\n" for name in presets.names())
+    return (
+        "\n## Presets\n\nRun files that ship. `slipway presets show NAME` prints one; `slipway train NAME` trains it.\n\n"
+        f"| Preset | What it is for |\n|---|---|\n{rows}"
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
