@@ -121,15 +121,24 @@ def _asked_of_a_model(agent: PPO) -> list[tuple[str, object, str, str]]:
     """What only a task that is a model can give: field, value, what is allowed, and what the task lacks."""
     asked: list[tuple[str, object, str, str]] = []
     if agent.expected_reward:
-        asked.append(("expected_reward", True, "false", "rewards averaged over its noise"))
+        asked.append(("expected_reward", True, "false", "does not know its rewards averaged over its noise"))
     if agent.expectation_over_noise:
-        asked.append(("expectation_over_noise", True, "false", "the law of its noise"))
+        asked.append(("expectation_over_noise", True, "false", "does not state the law of its noise"))
     if agent.observation_normalisation == "nominal":
-        asked.append(("observation_normalisation", "nominal", "none or running", "nominal observations"))
+        asked.append(
+            (
+                "observation_normalisation",
+                "nominal",
+                "none or running",
+                "does not state the usual size of its observations",
+            )
+        )
     if agent.objective == "average-reward":
-        asked.append(("objective", "average-reward", "discounted", "a task that never ends"))
+        asked.append(("objective", "average-reward", "discounted", "has episodes that end"))
     if agent.common_random_numbers:
-        asked.append(("common_random_numbers", agent.common_random_numbers, "null", "noise that can be shared"))
+        asked.append(
+            ("common_random_numbers", agent.common_random_numbers, "null", "has no noise that environments could share")
+        )
     return asked
 
 
@@ -160,4 +169,4 @@ def _missing_offers(env: "TensorEnv[Any]", agent: PPO, env_id: str) -> list[BadI
 
 def _not_offered(field: str, value: object, allowed: str, lacking: str, env_id: str) -> BadInput:
     cure = f"set agent.{field} to {allowed}"
-    return BadInput(f"agent.{field}", value, f"{allowed}, as {env_id} does not offer {lacking}", cure)
+    return BadInput(f"agent.{field}", value, f"{allowed}, as {env_id} {lacking}", cure)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from trainer.config import load, yaml_text
 from trainer.errors import BadInput, nearest
 
 FOLDER = Path(__file__).parent / "presets"
@@ -51,4 +50,6 @@ def data(name: str) -> dict[str, Any]:
     Raises:
         BadInput: if there is none of that name.
     """
+    from trainer.config import load, yaml_text  # not needed to complete names, which must be quick
+
     return load.mapping(yaml_text.parse(text(name), name), name)

@@ -12,8 +12,8 @@ _HEADER = """\
 
 Generated from `trainer/config/models.py` by `python -m trainer.config.reference`; do not edit.
 
-A run file is YAML (1.2's plain types; each key once) and says everything that decides a run. `slipway train FILE` checks
-it before anything is written, and saves the resolved file, defaults included, as `run.yaml` in the run directory.
+A run file is YAML (1.2's plain types; each key once) and says everything that decides a run. `slipway train FILE`
+checks it before anything is written, and saves the resolved file, defaults included, as `run.yaml` in the run directory.
 `slipway schema > run-file.schema.json` writes a JSON Schema for editors.
 
 Any key can be set on the command line, by its dotted name and a YAML value:
@@ -80,8 +80,8 @@ def _row(path: tuple[str, ...], default: Any) -> str:
 def _presets() -> str:
     rows = "".join(f"| `{name}` | {presets.summary(name)} |\n" for name in presets.names())
     return (
-        "\n## Presets\n\nRun files that ship. `slipway presets show NAME` prints one; `slipway train NAME` trains it.\n\n"
-        f"| Preset | What it is for |\n|---|---|\n{rows}"
+        "\n## Presets\n\nRun files that ship. `slipway presets show NAME` prints one; `slipway train NAME` trains it."
+        f"\n\n| Preset | What it is for |\n|---|---|\n{rows}"
     )
 
 

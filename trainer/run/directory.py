@@ -173,18 +173,26 @@ def make_folder(folder: Path, content: Mapping[str, bytes]) -> None:
                 (aside / name).parent.mkdir(parents=True, exist_ok=True)
                 files.write(aside / name, data)
             # A rename replaces an empty folder without a word, so that is refused here; a full one refuses by itself.
-            if folder.exists():
-                raise FileExistsError
+            check_free(folder)
             aside.rename(folder)
             files.sync_folder(parent)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
     except OSError as error:
-        if folder.exists():
-            cure = "choose another --run-id, or leave it out; `slipway resume` goes on with a run"
-            raise BadInput("--run-id", folder.name, f"an id that {parent} does not have yet", cure) from None
+        check_free(folder)
         raise SlipwayError(f"cannot make {folder}: {error.strerror}") from error
+
+
+def check_free(folder: Path) -> None:
+    """Find out whether a run's folder could be made.
+
+    Raises:
+        BadInput: if there is something of that name already.
+    """
+    if folder.exists():
+        cure = "choose another --run-id, or leave it out; `slipway resume` goes on with a run"
+        raise BadInput("--run-id", folder.name, f"an id that {folder.parent} does not have yet", cure)
 
 
 @contextlib.contextmanager
