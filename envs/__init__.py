@@ -1,1 +1,6 @@
-"""Simulated tasks: pure batched TensorFlow dynamics, usable through Gymnasium, TF-Agents and compiled graphs."""
+"""Simulated tasks in TensorFlow. Importing this offers them to `gymnasium.make`, and imports no TensorFlow."""
+
+from envs import registry
+
+for _spec in registry.SPECS.values():
+    registry.offer_to_gymnasium(_spec)

@@ -108,6 +108,8 @@ class TensorEnv(abc.ABC, Generic[ParamsT]):
     action_space: gymnasium.spaces.Discrete | gymnasium.spaces.Box
     max_episode_steps: int
     """Steps after which an episode is truncated."""
+    frames_per_second: ClassVar[int] = 4
+    """How fast pictures of successive steps are played."""
     warm_up_steps: int = 0
     """Steps at the start of an episode that an average-reward evaluation leaves out."""
 
@@ -176,6 +178,21 @@ class TensorEnv(abc.ABC, Generic[ParamsT]):
         del policy
         return None
 
+    def policy_picture(
+        self, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
+    ) -> dict[str, Any] | None:
+        """A deterministic policy as a picture for people, ready for JSON; None if the task has none.
+
+        Either `{"kind": "heatmap", "title", "x_label", "y_label", "value_label", "x": [columns], "y": [rows],
+        "values": [rows][columns] with None where empty, "note"}` or `{"kind": "filmstrip", "title",
+        "frames": [PNG in base64], "note"}`.
+
+        Args:
+            policy: maps observations [N, ...] to actions [N].
+        """
+        del policy
+        return None
+
     def render(self, state: State, row: int = 0) -> npt.NDArray[np.uint8]:
         """A picture of one row of the state, RGB [height, width, 3].
 
@@ -219,6 +236,22 @@ def where(condition: tf.Tensor, chosen: Any, other: Any) -> Any:
     return tf.nest.map_structure(pick, chosen, other)
 
 
+def proceed(env: TensorEnv[Any], episode: Episode, action: tf.Tensor, noise: Noise) -> tuple[Episode, Outcome]:
+    """One step with time limit, without reset: a row whose episode has ended must not be stepped again.
+
+    Args:
+        env: the task.
+        episode: running episodes of B rows.
+        action: [B, ...].
+        noise: this step's noise.
+    """
+    state, transition = env.step(episode.state, action, noise)
+    steps = episode.steps + 1
+    truncated = tf.logical_and(steps >= env.max_episode_steps, tf.logical_not(transition.terminated))
+    outcome = Outcome(transition.reward, transition.terminated, truncated, env.observe(state))
+    return Episode(state, steps), outcome
+
+
 def advance(
     env: TensorEnv[Any], episode: Episode, action: tf.Tensor, noise: Noise, fresh: State
 ) -> tuple[Episode, Outcome]:
@@ -231,9 +264,6 @@ def advance(
         noise: this step's noise.
         fresh: initial states of B rows (drawn beforehand, so that no random number is drawn inside a loop).
     """
-    state, transition = env.step(episode.state, action, noise)
-    steps = episode.steps + 1
-    truncated = tf.logical_and(steps >= env.max_episode_steps, tf.logical_not(transition.terminated))
-    done = tf.logical_or(transition.terminated, truncated)
-    outcome = Outcome(transition.reward, transition.terminated, truncated, env.observe(state))
-    return Episode(where(done, fresh, state), tf.where(done, 0, steps)), outcome
+    following, outcome = proceed(env, episode, action, noise)
+    done = tf.logical_or(outcome.terminated, outcome.truncated)
+    return Episode(where(done, fresh, following.state), tf.where(done, 0, following.steps)), outcome

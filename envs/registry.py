@@ -5,6 +5,8 @@ import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import gymnasium
+
 from envs import parameters as task_parameters
 
 if TYPE_CHECKING:
@@ -32,15 +34,19 @@ class EnvSpec:
 
     Attributes:
         id: `slipway/Name-vN`; the version rises when results stop being comparable.
-        entry_point: `module:class`.
+        entry_point: `module:class` of the task; the module imports TensorFlow.
+        parameters: `module:class` of its parameters; the module does not.
         family: which kind of task.
         summary: one sentence.
+        reward_threshold: mean return from which the task counts as solved; None if none is agreed on.
     """
 
     id: str
     entry_point: str
+    parameters: str
     family: str
     summary: str
+    reward_threshold: float | None = None
 
 
 SPECS = {
@@ -49,14 +55,17 @@ SPECS = {
         EnvSpec(
             "slipway/LostSales-v0",
             "envs.inventory.dynamics:LostSales",
+            "envs.inventory.model:Params",
             "optimisation",
             "Order stock with a lead time when unmet demand is lost; the optimum is known.",
         ),
         EnvSpec(
             "slipway/CartPole-v1",
             "envs.classic.dynamics:CartPole",
+            "envs.classic.model:Params",
             "classic",
             "Balance a pole on a cart: Gymnasium's CartPole-v1, compiled.",
+            reward_threshold=475.0,
         ),
     )
 }
@@ -84,18 +93,38 @@ def env_type(env_id: str) -> "type[TensorEnv[Any]]":
     Raises:
         UnknownEnvironment: if no task has the id.
     """
-    module, name = spec(env_id).entry_point.split(":")
-    found: type[TensorEnv[Any]] = getattr(importlib.import_module(module), name)
+    found: type[TensorEnv[Any]] = _load(spec(env_id).entry_point)
     return found
 
 
-def parameters(env_id: str) -> "tuple[dataclasses.Field[Any], ...]":
-    """A task's parameters: fields with `metadata` help, low, high, choices.
+def params_type(env_id: str) -> type:
+    """The frozen dataclass of a task's parameters; imports no TensorFlow.
 
     Raises:
         UnknownEnvironment: if no task has the id.
     """
-    return dataclasses.fields(env_type(env_id).params_type)
+    found: type = _load(spec(env_id).parameters)
+    return found
+
+
+def parameters(env_id: str) -> "tuple[dataclasses.Field[Any], ...]":
+    """A task's parameters: fields with `metadata` help, low, high, choices (`envs.parameters.allowed` in words).
+
+    Raises:
+        UnknownEnvironment: if no task has the id.
+    """
+    return dataclasses.fields(params_type(env_id))
+
+
+def check(env_id: str, **params: Any) -> Any:
+    """A task's parameters, checked; others keep their default. Imports no TensorFlow.
+
+    Raises:
+        UnknownEnvironment: if no task has the id.
+        UnknownParameter: if the task has no such parameter.
+        ParameterOutOfRange: if a value is not allowed.
+    """
+    return task_parameters.build(params_type(env_id), params)
 
 
 def make(env_id: str, **params: Any) -> "TensorEnv[Any]":
@@ -106,5 +135,33 @@ def make(env_id: str, **params: Any) -> "TensorEnv[Any]":
         UnknownParameter: if the task has no such parameter.
         ParameterOutOfRange: if a value is not allowed.
     """
-    kind = env_type(env_id)
-    return kind(task_parameters.build(kind.params_type, params))
+    checked = check(env_id, **params)
+    return env_type(env_id)(checked)
+
+
+def register(new: EnvSpec) -> None:
+    """Adds a task, here and to Gymnasium.
+
+    Raises:
+        ValueError: if the id is taken.
+    """
+    if new.id in SPECS:
+        raise ValueError(f"the id {new.id!r} is taken")
+    SPECS[new.id] = new
+    offer_to_gymnasium(new)
+
+
+def _load(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def offer_to_gymnasium(new: EnvSpec) -> None:
+    """Makes `gymnasium.make(id)` and `gymnasium.make_vec(id)` work, without importing the task yet."""
+    gymnasium.register(
+        id=new.id,
+        entry_point="envs.adapters.gymnasium_env:GymnasiumEnv",
+        vector_entry_point="envs.adapters.gymnasium_vector:GymnasiumVectorEnv",
+        reward_threshold=new.reward_threshold,
+        kwargs={"task": new.id},
+    )

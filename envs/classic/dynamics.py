@@ -1,33 +1,33 @@
 """Cart and pole: Gymnasium's `CartPole-v1`, in float32 and batched."""
 
-import dataclasses
-import math
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from envs import seeding
-from envs.core import Score, TensorEnv, Transition
-from envs.parameters import parameter
+from envs import core, seeding
+from envs.classic import render
+from envs.classic.model import (
+    ANGLE_LIMIT_RADIANS,
+    CART_MASS_KILOGRAMS,
+    FORCE_NEWTONS,
+    GRAVITY_METRES_PER_SECOND2,
+    POLE_HALF_LENGTH_METRES,
+    POLE_MASS_KILOGRAMS,
+    POSITION_LIMIT_METRES,
+    START_RANGE,
+    STEP_SECONDS,
+    Params,
+)
+from envs.core import Score, StatePolicy, TensorEnv, Transition
 
-GRAVITY_METRES_PER_SECOND2 = 9.8
-CART_MASS_KILOGRAMS = 1.0
-POLE_MASS_KILOGRAMS = 0.1
-POLE_HALF_LENGTH_METRES = 0.5
-FORCE_NEWTONS = 10.0
-STEP_SECONDS = 0.02
-POSITION_LIMIT_METRES = 2.4
-ANGLE_LIMIT_RADIANS = 12 * 2 * math.pi / 360
-START_RANGE = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class Params:
-    """Parameters of the cart-pole task."""
-
-    episode_steps: int = parameter(500, "Steps after which an episode is cut.", 1, 10**6)
+PICTURE_SEED = 0
+PICTURE_FRAMES = 12
+PICTURE_STRIDE = 25
+"""Steps between two pictures of a filmstrip."""
 
 
 class State(NamedTuple):
@@ -47,7 +47,7 @@ class CartPole(TensorEnv[Params]):
 
     params_type = Params
     score = Score("return", "per episode")
-    reward_threshold = 475.0
+    frames_per_second = 50
 
     def __init__(self, params: Params) -> None:
         super().__init__(params)
@@ -79,9 +79,7 @@ class CartPole(TensorEnv[Params]):
         )
         acceleration = push - moment * spin_rate * cosine / mass
         values = state.values + STEP_SECONDS * tf.stack([velocity, acceleration, spin, spin_rate], -1)
-        fallen = tf.logical_or(
-            tf.abs(values[:, 0]) > POSITION_LIMIT_METRES, tf.abs(values[:, 2]) > ANGLE_LIMIT_RADIANS
-        )
+        fallen = tf.logical_or(tf.abs(values[:, 0]) > POSITION_LIMIT_METRES, tf.abs(values[:, 2]) > ANGLE_LIMIT_RADIANS)
         return State(values), Transition(tf.ones_like(x), fallen)
 
     def observe(self, state: State) -> tf.Tensor:
@@ -89,5 +87,36 @@ class CartPole(TensorEnv[Params]):
         return state.values
 
     def optimum(self) -> float:
-        """An episode that is never lost yields one reward a step."""
+        """One reward a step: no episode can yield more, and balancing for ever reaches it."""
         return float(self.params.episode_steps)
+
+    def baselines(self) -> Mapping[str, StatePolicy]:
+        """Push to the side the pole leans to; the same, looking at its angular velocity too."""
+
+        def lean(state: State, key: tf.Tensor) -> tf.Tensor:
+            del key
+            return tf.cast(state.values[:, 2] > 0, tf.int32)
+
+        def lean_and_spin(state: State, key: tf.Tensor) -> tf.Tensor:
+            del key
+            return tf.cast(state.values[:, 2] + state.values[:, 3] > 0, tf.int32)
+
+        return {"lean": lean, "lean-and-spin": lean_and_spin}
+
+    def policy_picture(self, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]) -> dict[str, Any]:
+        """A filmstrip of one held-out episode's first seconds."""
+        episode = core.begin(self, seeding.key_from_seed(PICTURE_SEED, seeding.Split.HELD_OUT), 1)
+        frames = []
+        for step in range(PICTURE_FRAMES * PICTURE_STRIDE):
+            if step % PICTURE_STRIDE == 0:
+                frames.append(episode.state.values[0].numpy())
+            action = tf.constant(policy(self.observe(episode.state).numpy()), tf.int32)
+            episode, outcome = core.proceed(self, episode, action, ())
+            if outcome.terminated[0] or outcome.truncated[0]:
+                frames.append(episode.state.values[0].numpy())
+                break
+        return render.filmstrip(frames, PICTURE_STRIDE * STEP_SECONDS)
+
+    def render(self, state: State, row: int = 0) -> npt.NDArray[np.uint8]:
+        """The cart on its rail and the pole, RGB [160, 240, 3]."""
+        return render.cart_and_pole(np.asarray(state.values[row]))
