@@ -169,9 +169,20 @@ def write_run(tmp_path):
 
 
 @pytest.fixture
-def complete_run(write_run):
+def complete_run(tmp_path):
     """A finished run with all its files."""
-    return write_run().start().metrics(evaluations=True).evaluate().heatmap().folder
+    return write_complete(tmp_path / "lost-sales-ppo-1")
+
+
+def write_complete(folder):
+    return RunWriter(folder).start().metrics(evaluations=True).evaluate().heatmap().folder
+
+
+def write_running(folder):
+    """A run under way, with one file damaged."""
+    writer = RunWriter(folder).start(state="running", env_steps=30 * 16384).metrics(iterations=30)
+    (folder / "provenance.json").write_text('{"git_revision": ')
+    return writer.folder
 
 
 def frame(angle_degrees):
@@ -260,3 +271,9 @@ def write_group(folder):
         exact=False,
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_writers():
+    """What writes each sort of run directory into a folder."""
+    return {"complete": write_complete, "episodic": write_episodic, "group": write_group, "running": write_running}
