@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainer import budget
-from trainer.checkpoint import Checkpoint, Checkpoints
+from trainer.checkpoint import Checkpoints
 from trainer.config.models import RunFile
 from trainer.errors import SlipwayError
 from trainer.metrics.catalogue import ITERATION, sample_key
@@ -90,6 +90,7 @@ class Loop:
         progress: what people see.
         evaluate: gives the `rl_eval_` metrics of the current policy; called every `evaluation.interval_iterations`.
         saved: called after each checkpoint.
+        counters: how far the training is, which has been restored; None: at its start.
     """
 
     def __init__(
@@ -102,26 +103,16 @@ class Loop:
         progress: Progress,
         evaluate: Callable[[], Mapping[str, float]],
         saved: Callable[[Counters], None],
+        counters: Counters | None = None,
     ) -> None:
         self._run_file, self._training, self._goal = run_file, training, goal
         self._sinks, self._checkpoints, self._progress = sinks, checkpoints, progress
         self._evaluate, self._saved = evaluate, saved
-        self.counters = Counters()
+        self.counters = counters or Counters()
         self._seconds_per_iteration: float | None = None
-        self._last_saved_iteration = 0
-        self._last_saved_seconds = 0.0
-        self._save_seconds: float | None = None
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint.
-
-        Raises:
-            SlipwayError: if it is not this run's.
-        """
-        self._training.load(checkpoint.arrays)
-        self.counters = Counters(**checkpoint.state["counters"])
         self._last_saved_iteration = self.counters.iteration
         self._last_saved_seconds = self.counters.wall_time_seconds
+        self._save_seconds: float | None = None
 
     def run(self, preemption: Preemption) -> Result:
         """Iterate until something ends it; the state is then in a checkpoint.

@@ -1,31 +1,23 @@
-"""What the commands do: train, resume, evaluate, report; on one run or on a group that differs by seed alone."""
+"""What the commands do: train, resume, evaluate, report; on one run, or on a group that differs by seed alone."""
 
 import dataclasses
-import importlib.metadata
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from trainer import backend, budget
-from trainer.checkpoint import Checkpoints
-from trainer.config.models import RunFile
-from trainer.errors import BadInput, ExitCode, SlipwayError
-from trainer.loop import Counters, End, Goal, Loop, Result
-from trainer.metrics import formatting
-from trainer.metrics.sinks.base import Sink
-from trainer.metrics.sinks.fanout import open_sinks
-from trainer.preemption import Preemption
+from trainer import backend
+from trainer.config.models import Evaluation, RunFile
+from trainer.errors import BadInput, ExitCode
+from trainer.loop import End
 from trainer.progress import Progress
-
-if TYPE_CHECKING:
-    from trainer.iteration import Training
-    from trainer.target import Target
+from trainer.run import files, group, ids
+from trainer.run.directory import RunDirectory, lock_folder
+from trainer.run.status import State
 
 EXIT_CODES = {
-    End.FINISHED: ExitCode.DONE,
-    End.PREEMPTED: ExitCode.PREEMPTED,
-    End.STOPPED_BY_BUDGET: ExitCode.STOPPED_BY_BUDGET,
+    State.FINISHED: ExitCode.DONE,
+    State.PREEMPTED: ExitCode.PREEMPTED,
+    State.STOPPED_BY_BUDGET: ExitCode.STOPPED_BY_BUDGET,
 }
 
 
@@ -64,15 +56,170 @@ def train(run_file: RunFile, *, run_id: str | None, training_seeds: int, progres
     """
     backend.prepare()
     from trainer.config.check import check
-    from trainer.store.local import resolve
+    from trainer.store import resolve
 
-    check(run_file)
     store = resolve(run_file.store)
-    run_id = run_id or ids.new(run_file)
+    store.check_writable()
+    run_id = ids.check(run_id) if run_id is not None else ids.new(run_file)
+    if store.folder(run_id).exists():  # said before the environment is made, which takes seconds
+        cure = "choose another --run-id, or leave it out; `slipway resume` goes on with a run"
+        raise BadInput("--run-id", run_id, f"an id that {run_file.store} does not have yet", cure)
+    check(run_file)
     if training_seeds > 1:
-        members = [_with_seed(run_file, run_file.seed + number) for number in range(training_seeds)]
-        folder = group.create(store, run_id, members)
-        return _train_group(folder, progress)
-    directory = RunDirectory.create(store, run_id)
+        return _train_group(group.create(store, run_id, group.with_seeds(run_file, training_seeds)), progress)
+    directory = RunDirectory.create(store, run_id, run_file)
     with directory.lock():
-        return _Run(directory, run_file, progress).begin()
+        return _train_one(directory, progress)
+
+
+def resume(folder: Path, *, progress: Progress) -> Outcome:
+    """Go on with a run, or with the members of a group that are not finished, from the newest checkpoint.
+
+    Args:
+        folder: the run's or the group's directory.
+        progress: what people see.
+
+    Raises:
+        BadInput: if there is no such run, it is finished, another process writes to it, or another version made it.
+        SlipwayError: if training fails; what was saved stays.
+    """
+    if group.is_group(folder):
+        members = group.members(folder)
+        if all(member.status().state is State.FINISHED for member in members) and (folder / "evaluation.json").exists():
+            cure = "train a new group; `slipway evaluate` and `slipway report` still work on this one"
+            raise BadInput("RUN", str(folder), "a group with a run that is not finished", cure)
+        backend.prepare()
+        return _train_group(folder, progress)
+    directory = RunDirectory.open(folder)
+    directory.check_resumable()
+    backend.prepare()
+    with directory.lock():
+        return _train_one(directory, progress)
+
+
+def evaluate(
+    folder: Path, *, seeds: int | None = None, episodes_per_seed: int | None = None, progress: Progress
+) -> Outcome:
+    """Measure the newest checkpoint's policy on held-out seeds again, and write `evaluation.json`.
+
+    Args:
+        folder: the run's or the group's directory.
+        seeds: how many held-out seeds; None: the run file's.
+        episodes_per_seed: episodes on each; None: the run file's.
+        progress: what people see.
+
+    Raises:
+        BadInput: if there is no such run, it has no checkpoint yet, or another process writes to it.
+    """
+    backend.prepare()
+    from trainer.stages import Stages
+
+    def settings(run_file: RunFile) -> Evaluation:
+        given = {"seeds": seeds, "episodes_per_seed": episodes_per_seed}
+        return run_file.evaluation.model_copy(update={name: value for name, value in given.items() if value})
+
+    def one(directory: RunDirectory) -> None:
+        run_file = directory.run_file()
+        with directory.lock():
+            stages = Stages(directory, run_file, progress)
+            try:
+                stages.restore(needed=True)
+                stages.evaluate(settings(run_file))
+                stages.report()
+            finally:
+                stages.close()
+
+    return _on_each(folder, one, progress)
+
+
+def report(folder: Path) -> Outcome:
+    """Write `report.html` from what the run directory holds.
+
+    Raises:
+        BadInput: if there is no such run.
+    """
+    from trainer.report import build
+
+    build.build(folder)
+    return _outcome(folder)
+
+
+def _train_one(directory: RunDirectory, progress: Progress) -> Outcome:
+    """Bring a run to its end, or as far as budget and signals let it come; its lock is held."""
+    from trainer.stages import Stages
+
+    stages = Stages(directory, directory.run_file(), progress)
+    try:
+        end = stages.run()
+    finally:
+        stages.close()
+    return _outcome(directory.folder, complete=end is End.FINISHED)
+
+
+def _train_group(folder: Path, progress: Progress) -> Outcome:
+    with lock_folder(folder, folder.name):
+        for member in group.members(folder):
+            if member.status().state is State.FINISHED:
+                continue
+            with member.lock():
+                outcome = _train_one(member, progress)
+            if outcome.exit_code is not ExitCode.DONE:
+                return _outcome(folder)
+        _evaluate_group(folder)
+    return _outcome(folder)
+
+
+def _on_each(folder: Path, work: Callable[[RunDirectory], None], progress: Progress) -> Outcome:
+    """Do something to a run, or to each member of a group and then to the group's files."""
+    del progress
+    if not group.is_group(folder):
+        work(RunDirectory.open(folder))
+        return _outcome(folder)
+    with lock_folder(folder, folder.name):
+        for member in group.members(folder):
+            work(member)
+        _evaluate_group(folder)
+    return _outcome(folder)
+
+
+def _evaluate_group(folder: Path) -> None:
+    """`evaluation.json` and `report.html` across the members."""
+    from trainer.evaluation import protocol
+    from trainer.report import build
+
+    members = group.members(folder)
+    evaluations = [files.read_json(member.evaluation) for member in members]
+    files.write_json(folder / "evaluation.json", protocol.across(evaluations))
+    build.build(folder)
+
+
+def _outcome(folder: Path, *, complete: bool = True) -> Outcome:
+    """What the files of a run or a group say."""
+    from trainer.report import data, words
+
+    del complete
+    run = data.read(folder)
+    directories = group.members(folder) if group.is_group(folder) else [RunDirectory.open(folder)]
+    statuses = [directory.status() for directory in directories]
+    unfinished = [status for status in statuses if status.state is not State.FINISHED]
+    status = unfinished[0] if unfinished else statuses[-1]
+    page = folder / "report.html"
+    summary = {
+        "run": str(folder),
+        "state": str(status.state),
+        "message": status.message,
+        "env_steps": sum(each.env_steps for each in statuses),
+        "wall_time_seconds": sum(each.wall_time_seconds for each in statuses),
+        "report": str(page) if page.is_file() else None,
+        "evaluation": files.read_json(folder / "evaluation.json") if run.evaluation is not None else None,
+    }
+    lines = []
+    if status.message:
+        lines.append(f"{status.run_id} is {status.state}: {status.message}")
+    if unfinished:
+        lines.append(f"Go on with: slipway resume {folder}")
+    if page.is_file():
+        lines.append(f"Report: {page}")
+    if run.evaluation is not None:
+        lines.append(words.verdict(run))
+    return Outcome(folder, str(status.state), EXIT_CODES.get(status.state, ExitCode.FAULT), summary, tuple(lines))

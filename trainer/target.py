@@ -5,15 +5,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
+import numpy.typing as npt
 
-from envs import registry
+from envs import registry, seeding
 from envs.core import Objective, Score, TensorEnv
 from envs.seeding import Split
 from trainer.config.models import PPO, RunFile
 from trainer.iteration import GymTraining, TensorTraining, Training
 from trainer.loop import Goal
 from trainer.rollout.gym import GymSource
+from trainer.rollout.tensor import TensorRollout
 
+RECORDED_ROWS, RECORDED_STEPS = 16, 16
+"""How many episodes and steps an exported model is compared on."""
 GYMNASIUM = "gymnasium:"
 """What an id of Gymnasium's starts with in a run file."""
 
@@ -68,6 +73,29 @@ class Target:
     def source(self, num_envs: int, seed: int, split: Split) -> GymSource:
         """Gymnasium's environments, N at a time."""
         return GymSource(self.env_id, self.parameters, num_envs, seed, int(split))
+
+    def observations(self, training: Training) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]:
+        """Observations [B, ...] and masks [B, n] (None without) that the policy meets on held-out episodes."""
+        learner, key = training.learner, seeding.key_from_seed(0, Split.HELD_OUT)
+        if self.env is not None:
+            rollout = TensorRollout(self.env, RECORDED_ROWS, learner.head, key)
+            batch, _ = rollout.collect(learner.act, key, RECORDED_STEPS)
+            observation, mask = batch.observation.numpy(), batch.mask
+            flat = None if isinstance(mask, tuple) else mask.numpy().reshape(-1, learner.mask_width)
+            return observation.reshape(-1, *learner.task.observation_shape), flat
+        source = self.source(RECORDED_ROWS, 0, Split.HELD_OUT)
+        seen, masks = [], []
+        try:
+            for step in range(RECORDED_STEPS):
+                mask = source.action_mask
+                seen.append(source.observation.copy())
+                masks.append(mask)
+                action = learner.policy(greedy=False)(source.observation, mask, seeding.fold(key, step))
+                source.step(action.numpy())
+        finally:
+            source.close()
+        given = [mask for mask in masks if mask is not None]
+        return np.concatenate(seen), np.concatenate(given) if given else None
 
     def simulation(self, settings: PPO, training: Training, optimum: float | None) -> dict[str, Any]:
         """`simulation.json`: what is simulated, and what the agent is told of it beyond samples."""

@@ -8,6 +8,7 @@ import math
 from typing import Any, Protocol
 
 import gymnasium
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tf_agents.networks import categorical_projection_network, normal_projection_network
@@ -28,6 +29,10 @@ class ActionHead(Protocol):
     """The TF-Agents spec of the actions that the network's distribution is over."""
     packed_width: int
     """How many float32 columns a row's action takes when packed."""
+    parameter_names: tuple[str, ...]
+    """What the distribution's parameters are called."""
+    is_discrete: bool
+    """Whether actions are numbers of choices."""
 
     def projection(self) -> Any:
         """A new TF-Agents projection network from features to the distribution."""
@@ -47,6 +52,10 @@ class ActionHead(Protocol):
 
     def mode(self, parameters: Parameters) -> tf.Tensor:
         """The most likely action of each row."""
+        ...
+
+    def uniform(self, key: tf.Tensor, rows: int, mask: Any | None) -> tf.Tensor:
+        """Actions by chance alone, within what is allowed; [-1, 1] where nothing else bounds them."""
         ...
 
     def log_probability(self, parameters: Parameters, action: tf.Tensor) -> tf.Tensor:
@@ -74,6 +83,8 @@ class Discrete:
     """
 
     packed_width = 1
+    parameter_names = ("logits",)
+    is_discrete = True
 
     def __init__(self, space: gymnasium.spaces.Discrete) -> None:
         self.count, self._start = int(space.n), int(space.start)
@@ -98,6 +109,11 @@ class Discrete:
     def mode(self, parameters: Parameters) -> tf.Tensor:
         """int32 [B]; the lowest number among equals."""
         return tf.argmax(parameters[0], -1, output_type=tf.int32)
+
+    def uniform(self, key: tf.Tensor, rows: int, mask: Any | None) -> tf.Tensor:
+        """int32 [rows]."""
+        chance = self.noise(key, [rows])
+        return tf.argmax(chance if mask is None else tf.where(mask, chance, -np.inf), -1, output_type=tf.int32)
 
     def log_probability(self, parameters: Parameters, action: tf.Tensor) -> tf.Tensor:
         """Log softmax at the action."""
@@ -125,6 +141,9 @@ class Continuous:
     Args:
         space: the action space.
     """
+
+    parameter_names = ("mean", "deviation")
+    is_discrete = False
 
     def __init__(self, space: gymnasium.spaces.Box) -> None:
         self._shape = [int(n) for n in space.shape]
@@ -155,6 +174,11 @@ class Continuous:
     def mode(self, parameters: Parameters) -> tf.Tensor:
         """The mean."""
         return parameters[0]
+
+    def uniform(self, key: tf.Tensor, rows: int, mask: Any | None) -> tf.Tensor:
+        """float32 [rows, ...] in [-1, 1]."""
+        del mask
+        return seeding.uniform(key, [rows, *self._shape], -1.0, 1.0)
 
     def log_probability(self, parameters: Parameters, action: tf.Tensor) -> tf.Tensor:
         """Log density of independent normals."""

@@ -143,7 +143,7 @@ class PPOLearner(tf.Module):
         observation_spec: Any = tf.TensorSpec(self.task.observation_shape, tf.float32, "observation")
         actor, critic = self.actor, self.critic
         if self.task.masked:
-            mask_spec = tf.TensorSpec([self._mask_width], tf.bool, "mask")
+            mask_spec = tf.TensorSpec([self.mask_width], tf.bool, "mask")
             actor, critic = (networks.with_mask(net, observation_spec, mask_spec) for net in (actor, critic))
             observation_spec = (observation_spec, mask_spec)
         agent = ScheduledPPOAgent(
@@ -174,7 +174,8 @@ class PPOLearner(tf.Module):
         return self.task.env
 
     @property
-    def _mask_width(self) -> int:
+    def mask_width(self) -> int:
+        """How many actions a mask has; 0 where every action is always allowed."""
         space = self.task.action_space
         return int(space.n) if self.task.masked and isinstance(space, gymnasium.spaces.Discrete) else 0
 
@@ -225,7 +226,7 @@ class PPOLearner(tf.Module):
         self.optimiser.learning_rate.assign(rate)
         self.agent.clip_ratio = value_at(settings.clip_ratio, fraction)
         self.agent.entropy_coefficient = value_at(settings.entropy_coefficient, fraction)
-        packing = _Packing(self.head, self.task.observation_shape, self._mask_width)
+        packing = _Packing(self.head, self.task.observation_shape, self.mask_width)
         columns = packing.pack(
             self.normaliser(_flat(batch.observation)), batch, _flat(value), _flat(advantage), _flat(target)
         )

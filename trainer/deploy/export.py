@@ -1,0 +1,113 @@
+"""Exports a policy as a plain SavedModel: observations in, actions out, with all preprocessing inside.
+
+Loading it takes TensorFlow and nothing of ours. Signatures, each for any number of rows:
+
+    serving_default   observation [, mask] -> action          the most likely action
+    sample            observation [, mask], seed -> action     a draw; int32 [2] seed, the same draw for the same seed
+    distribution      observation [, mask] -> logits, or mean and deviation
+"""
+
+import importlib.metadata
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.agents.ppo import PPOLearner
+from trainer.errors import SlipwayError
+from trainer.run import files
+
+FORMAT = 1
+DESCRIPTION = "model.json"
+
+
+def signatures(learner: PPOLearner, holder: tf.Module) -> dict[str, Any]:
+    """The model's functions, traced; `holder` owns them and the variables that they read."""
+    task, head = learner.task, learner.head
+    holder.learned = list(learner.state().values())  # what functions read must be owned, or is not saved
+    observation = tf.TensorSpec([None, *task.observation_shape], tf.float32, "observation")
+    seed = tf.TensorSpec([2], tf.int32, "seed")
+    inputs = [observation]
+    if task.masked:
+        inputs.append(tf.TensorSpec([None, learner.mask_width], tf.bool, "mask"))
+
+    def parameters(observation: tf.Tensor, mask: Any = ()) -> tuple[tf.Tensor, ...]:
+        return learner.act(observation, mask)
+
+    def serve(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"action": head.to_env(head.mode(parameters(*given)))}
+
+    def sample(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+        *inputs, seed = given
+        noise = head.noise(seed, [tf.shape(inputs[0])[0]])
+        return {"action": head.to_env(head.sample(parameters(*inputs), noise))}
+
+    def distribution(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(zip(head.parameter_names, parameters(*given), strict=True))
+
+    def traced(function: Any, *specs: tf.TensorSpec) -> Any:
+        return tf.function(function, autograph=False).get_concrete_function(*specs)
+
+    return {
+        "serving_default": traced(serve, *inputs),
+        "sample": traced(sample, *inputs, seed),
+        "distribution": traced(distribution, *inputs),
+    }
+
+
+def export(learner: PPOLearner, models: Path, *, run_id: str, env_id: str, step: int) -> Path:
+    """Write the next version of a run's model; whole, or not at all.
+
+    Args:
+        learner: with the weights to export.
+        models: the folder of all versions.
+        run_id: for `model.json`.
+        env_id: likewise.
+        step: environment steps that the policy was trained for.
+
+    Returns:
+        The version's folder: `models/1`, `models/2`, ...
+
+    Raises:
+        SlipwayError: if the disk is full or fails.
+    """
+    holder = tf.Module(name="policy")
+    functions = signatures(learner, holder)
+    aside: Path | None = None
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=models))
+        aside.chmod(0o755)
+        tf.saved_model.save(holder, str(aside), signatures=functions)
+        files.write_json(aside / DESCRIPTION, _description(learner, run_id, env_id, step))
+        target = models / str(max(versions(models), default=0) + 1)
+        aside.rename(target)
+        files.sync_folder(models)
+    except (OSError, tf.errors.OpError) as error:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+        raise SlipwayError(f"cannot write the model to {models}: {error}") from error
+    return target
+
+
+def versions(models: Path) -> list[int]:
+    """The numbers of all versions, ascending."""
+    if not models.is_dir():
+        return []
+    return sorted(int(path.name) for path in models.iterdir() if path.name.isdecimal())
+
+
+def _description(learner: PPOLearner, run_id: str, env_id: str, step: int) -> dict[str, Any]:
+    packages = ("slipway", "tensorflow", "tf-agents")
+    return {
+        "format": FORMAT,
+        "run_id": run_id,
+        "env_id": env_id,
+        "env_steps": step,
+        "observation_shape": list(learner.task.observation_shape),
+        "action_space": str(learner.task.action_space),
+        "action_masks": learner.task.masked,
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }

@@ -1,0 +1,1 @@
+"""How good a policy is, on seeds that training never meets."""

@@ -1,0 +1,166 @@
+"""Held-out episodes: every policy meets the same initial states and the same noise (common random numbers)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from envs import core, seeding
+from envs.core import Objective, TensorEnv
+from envs.seeding import Split
+from trainer.errors import SlipwayError
+from trainer.policy import Policy
+from trainer.rollout.gym import GymSource
+
+RESET, NOISE, ACTION = range(3)
+MOST_STEPS = 100_000
+"""Where an episode of an environment without a time limit is cut."""
+
+Floats = npt.NDArray[np.float64]
+Act = Callable[[Any, Any, Any], Any]
+"""(state, observation, key) -> actions: what policies of observations and baselines of states both fit."""
+
+
+def of_policy(env: TensorEnv[Any], policy: Policy) -> Act:
+    """A policy of observations, as an `Act`."""
+    return lambda state, observation, key: policy(observation, env.action_mask(state), key)
+
+
+def of_baseline(baseline: core.StatePolicy) -> Act:
+    """A policy of states, as an `Act`."""
+    return lambda state, observation, key: baseline(state, key)
+
+
+class TensorEpisodes:
+    """Compiled evaluation of several policies on a task; compile once, measure often.
+
+    Args:
+        env: the task.
+        policies: by name.
+        seeds: S.
+        episodes_per_seed: E.
+    """
+
+    def __init__(self, env: TensorEnv[Any], policies: Mapping[str, Act], seeds: int, episodes_per_seed: int) -> None:
+        self._env, self._policies = env, dict(policies)
+        self._seeds, self._episodes = seeds, episodes_per_seed
+        self._compiled = tf.function(self._measure, jit_compile=True, autograph=False)
+
+    def __call__(self) -> dict[str, Floats]:
+        """Scores by policy, float64 [S, E].
+
+        Raises:
+            SlipwayError: if one is not finite.
+        """
+        table = self._compiled().numpy().astype(np.float64)
+        scores = dict(zip(self._policies, table.reshape(-1, self._seeds, self._episodes), strict=True))
+        return _finite(scores)
+
+    def _measure(self) -> tf.Tensor:
+        env, limit = self._env, self._env.max_episode_steps
+        rows = self._seeds * self._episodes
+        # One key for each held-out seed; a seed's episodes do not depend on how many other seeds there are.
+        keys = tf.stack([seeding.key_from_seed(seed, Split.HELD_OUT) for seed in range(self._seeds)])
+        start = _merge(
+            tf.map_fn(
+                lambda key: _tensors(env.reset(seeding.fold(key, RESET), self._episodes)),
+                keys,
+                fn_output_signature=_signature(env.reset(keys[0], self._episodes)),
+            )
+        )
+        example = env.noise(keys[0], self._episodes)
+        action_key = seeding.fold(keys[0], ACTION)
+        averaged = env.objective is Objective.AVERAGE_REWARD
+        counted_from = env.warm_up_steps if averaged else 0
+
+        def noise_at(t: tf.Tensor) -> Any:
+            if not tf.nest.flatten(example):
+                return example
+            draw = tf.map_fn(
+                lambda key: _tensors(env.noise(seeding.fold(key, NOISE, t), self._episodes)),
+                keys,
+                fn_output_signature=_signature(example),
+            )
+            return _merge(draw)
+
+        def body(t: tf.Tensor, states: Any, alive: Any, totals: Any) -> tuple[Any, ...]:
+            noise, counts = noise_at(t), tf.cast(t >= counted_from, tf.float32)
+            key, following, still, sums = seeding.fold(action_key, t), [], [], []
+            for act, state, living, total in zip(self._policies.values(), states, alive, totals, strict=True):
+                action = act(state, env.observe(state), key)
+                after, transition = env.step(state, action, noise)
+                sums.append(total + tf.where(living, transition.reward, 0.0) * counts)
+                still.append(tf.logical_and(living, tf.logical_not(transition.terminated)))
+                following.append(after)
+            return t + 1, tuple(following), tuple(still), tuple(sums)
+
+        def again(t: tf.Tensor, states: Any, alive: Any, totals: Any) -> tf.Tensor:
+            del states, totals
+            return tf.logical_and(t < limit, tf.reduce_any(tf.stack(alive)))
+
+        count = len(self._policies)
+        begin = (tf.constant(0), (start,) * count, (tf.ones([rows], tf.bool),) * count, (tf.zeros([rows]),) * count)
+        *_, totals = tf.while_loop(again, body, begin, parallel_iterations=1)
+        scale = env.score.sign / (limit - counted_from) if averaged else float(env.score.sign)
+        return tf.stack(totals) * scale
+
+
+def gym_episodes(
+    make: Callable[[], GymSource], policies: Mapping[str, Policy], seeds: int, episodes_per_seed: int
+) -> dict[str, Floats]:
+    """Scores of policies on a Gymnasium environment, float64 [S, E] by name: the return of each row's first episode.
+
+    Args:
+        make: gives S * E held-out environments, the same ones each time.
+        policies: by name.
+        seeds: S.
+        episodes_per_seed: E.
+
+    Raises:
+        SlipwayError: if a score is not finite.
+    """
+    scores = {}
+    for name, policy in policies.items():
+        source = make()
+        act = tf.function(policy, autograph=False)
+        try:
+            scores[name] = _first_returns(source, act).reshape(seeds, episodes_per_seed)
+        finally:
+            source.close()
+    return _finite(scores)
+
+
+def _first_returns(source: GymSource, act: Any) -> Floats:
+    totals, alive = np.zeros(source.num_envs), np.ones(source.num_envs, np.bool_)
+    key = seeding.key_from_seed(0, Split.HELD_OUT)
+    for step in range(source.max_episode_steps or MOST_STEPS):
+        mask = None if source.action_mask is None else tf.constant(source.action_mask)
+        action = act(tf.constant(source.observation), mask, seeding.fold(key, ACTION, tf.constant(step)))
+        outcome = source.step(action.numpy())
+        totals[alive] += outcome.reward[alive]
+        alive &= ~(outcome.terminated | outcome.truncated)
+        if not alive.any():
+            break
+    return totals
+
+
+def _finite(scores: dict[str, Floats]) -> dict[str, Floats]:
+    for name, values in scores.items():
+        if not np.isfinite(values).all():
+            raise SlipwayError(f"the policy {name} has scores that are not finite, so the evaluation says nothing")
+    return scores
+
+
+def _tensors(nest: Any) -> Any:
+    return tf.nest.map_structure(tf.convert_to_tensor, nest)
+
+
+def _signature(nest: Any) -> Any:
+    return tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), nest)
+
+
+def _merge(nest: Any) -> Any:
+    """[S, E, ...] to [S * E, ...]."""
+    return tf.nest.map_structure(lambda x: tf.reshape(x, [x.shape[0] * x.shape[1], *x.shape[2:]]), nest)

@@ -1,0 +1,226 @@
+"""What is measured of a trained policy, and what `evaluation.json` says of it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from envs import seeding
+from envs.core import ExactScore
+from envs.seeding import Split
+from trainer.agents.ppo import PPOLearner
+from trainer.config.models import Evaluation
+from trainer.evaluation import episodes, statistics
+from trainer.evaluation.statistics import CONFIDENCE, Estimate, Floats
+from trainer.loop import Goal
+from trainer.policy import Policy
+from trainer.target import Target
+
+FORMAT = 1
+GREEDY, SAMPLED, RANDOM = "greedy", "sampled", "random"
+
+
+def evaluate(
+    target: Target,
+    learner: PPOLearner,
+    settings: Evaluation,
+    goal: Goal,
+    *,
+    training_seed: int,
+    policy_step: int,
+) -> dict[str, Any]:
+    """The content of `evaluation.json`.
+
+    Args:
+        target: the task.
+        learner: with the policy to measure.
+        settings: how many seeds and episodes.
+        goal: how the task reads its rewards, with the optimum.
+        training_seed: the run's.
+        policy_step: environment steps that the policy was trained for.
+
+    Raises:
+        SlipwayError: if a score is not finite.
+    """
+    policies = {GREEDY: learner.policy(greedy=True)}
+    if settings.stochastic:
+        policies[SAMPLED] = learner.policy(greedy=False)
+    scores = _scores(target, learner, policies, settings)
+    differences = {
+        name: _named(statistics.mean(scores[GREEDY] - values), "mean")
+        for name, values in scores.items()
+        if name not in policies
+    }
+    exact = _exact(target, learner)
+    return {
+        "format": FORMAT,
+        "env_id": target.env_id,
+        "objective": str(target.objective),
+        "score": dataclasses.asdict(target.score),
+        "confidence": CONFIDENCE,
+        "seeds": [seeding.seed_in_split(seed, Split.HELD_OUT) for seed in range(settings.seeds)],
+        "episodes_per_seed": settings.episodes_per_seed,
+        "policies": {name: _summary(values, goal) for name, values in scores.items()},
+        "differences": differences,
+        "optimum": goal.optimum,
+        "exact": {GREEDY: {**dataclasses.asdict(exact), "optimality_gap_ratio": goal.gap(exact.score)}}
+        if exact
+        else {},
+        "training_seed": training_seed,
+        "policy_step": policy_step,
+    }
+
+
+def across(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The `evaluation.json` of a group: over training seeds, on the same held-out seeds.
+
+    The strata of the bootstrap are the held-out seeds; within each, training runs are drawn anew.
+
+    Args:
+        evaluations: its members', in order.
+    """
+    first = evaluations[0]
+    optimum, score = first["optimum"], first["score"]
+
+    def gap(value: float) -> float | None:
+        return (value - optimum) * -score["sign"] / abs(optimum) if optimum else None
+
+    policies = {}
+    for name in first["policies"]:
+        table = np.array([evaluation["policies"][name]["per_seed"] for evaluation in evaluations])
+        # A baseline does the same in every run: only held-out seeds can be drawn anew.
+        fixed = len({row.tobytes() for row in table}) == 1
+        strata = table[:1].T if fixed else table.T
+        mean, middle = statistics.mean(strata), statistics.interquartile_mean(strata)
+        policies[name] = {
+            **_named(mean, "mean"),
+            **_named(middle, "iqm"),
+            "per_seed": table.mean(0).tolist(),
+            "per_training_seed": table.mean(1).tolist(),
+            "optimality_gap_ratio": gap(mean.value),
+        }
+    differences = {}
+    for name in first["differences"]:
+        pair = [
+            np.subtract(evaluation["policies"][GREEDY]["per_seed"], evaluation["policies"][name]["per_seed"])
+            for evaluation in evaluations
+        ]
+        differences[name] = _named(statistics.mean(np.array(pair).T), "mean")
+    exact = [evaluation["exact"][GREEDY] for evaluation in evaluations if evaluation["exact"]]
+    merged = {}
+    if len(exact) == len(evaluations):
+        values = {key: float(np.mean([each[key] for each in exact])) for key in ("score", "lower", "upper")}
+        merged = {
+            GREEDY: {
+                **values,
+                "states": max(each["states"] for each in exact),
+                "method": exact[0]["method"],
+                "optimality_gap_ratio": gap(values["score"]),
+                "per_training_seed": [each["score"] for each in exact],
+            }
+        }
+    return {
+        **{key: first[key] for key in ("format", "env_id", "objective", "score", "confidence", "seeds")},
+        "episodes_per_seed": first["episodes_per_seed"],
+        "policies": policies,
+        "differences": differences,
+        "optimum": optimum,
+        "exact": merged,
+        "training_seeds": [evaluation["training_seed"] for evaluation in evaluations],
+        "policy_step": first["policy_step"],
+    }
+
+
+class Quick:
+    """The greedy policy's score for evaluations during training; compiled at the first call.
+
+    Args:
+        target: the task.
+        learner: whose policy is measured, as it is at each call.
+        settings: how many seeds and episodes.
+    """
+
+    def __init__(self, target: Target, learner: PPOLearner, settings: Evaluation) -> None:
+        self._target, self._learner, self._settings = target, learner, settings
+        self._episodes: episodes.TensorEpisodes | None = None
+
+    def __call__(self) -> dict[str, float]:
+        """The `rl_eval_score_` metrics."""
+        settings, env = self._settings, self._target.env
+        greedy = self._learner.policy(greedy=True)
+        if env is None:
+            scores = _gym_scores(self._target, {GREEDY: greedy}, settings)[GREEDY]
+        else:
+            if self._episodes is None:
+                policies = {GREEDY: episodes.of_policy(env, greedy)}
+                self._episodes = episodes.TensorEpisodes(env, policies, settings.seeds, settings.episodes_per_seed)
+            scores = self._episodes()[GREEDY]
+        value, low, high = statistics.mean(scores)
+        return {"rl_eval_score_mean": value, "rl_eval_score_ci_low": low, "rl_eval_score_ci_high": high}
+
+
+def picture(target: Target, learner: PPOLearner) -> dict[str, Any] | None:
+    """The content of `policy.json`: a picture of the greedy policy, if the task draws one."""
+    return target.env.policy_picture(_on_arrays(learner)) if target.env is not None else None
+
+
+def _scores(
+    target: Target, learner: PPOLearner, policies: Mapping[str, Policy], settings: Evaluation
+) -> dict[str, Floats]:
+    env = target.env
+    if env is None:
+        uniform = _uniform(learner)
+        return _gym_scores(target, {**policies, RANDOM: uniform}, settings)
+    acts = {name: episodes.of_policy(env, policy) for name, policy in policies.items()}
+    acts |= {name: episodes.of_baseline(baseline) for name, baseline in env.baselines().items()}
+    return episodes.TensorEpisodes(env, acts, settings.seeds, settings.episodes_per_seed)()
+
+
+def _gym_scores(target: Target, policies: Mapping[str, Policy], settings: Evaluation) -> dict[str, Floats]:
+    rows = settings.seeds * settings.episodes_per_seed
+    return episodes.gym_episodes(
+        lambda: target.source(rows, 0, Split.HELD_OUT), policies, settings.seeds, settings.episodes_per_seed
+    )
+
+
+def _uniform(learner: PPOLearner) -> Policy:
+    """Actions by chance, uniform over what is allowed; the baseline where a task brings none."""
+    head = learner.head
+
+    def choose(observation: Any, mask: Any | None, key: Any) -> Any:
+        return head.to_env(head.uniform(key, observation.shape[0], mask))
+
+    return choose
+
+
+def _exact(target: Target, learner: PPOLearner) -> ExactScore | None:
+    return target.env.exact_score(_on_arrays(learner)) if target.env is not None else None
+
+
+def _on_arrays(learner: PPOLearner) -> Any:
+    """The greedy policy from numpy observations to numpy actions, thousands of rows at a time."""
+    greedy = tf.function(lambda x: learner.policy(greedy=True)(x, None, None), autograph=False, reduce_retracing=True)
+
+    def act(observation: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        parts = [observation[i : i + 65536] for i in range(0, len(observation), 65536)]
+        return np.concatenate([greedy(tf.constant(part, tf.float32)).numpy() for part in parts])
+
+    return act
+
+
+def _summary(scores: Floats, goal: Goal) -> dict[str, Any]:
+    mean, middle = statistics.mean(scores), statistics.interquartile_mean(scores)
+    return {
+        **_named(mean, "mean"),
+        **_named(middle, "iqm"),
+        "per_seed": scores.mean(1).tolist(),
+        "optimality_gap_ratio": goal.gap(mean.value),
+    }
+
+
+def _named(estimate: Estimate, name: str) -> dict[str, float]:
+    prefix = "" if name == "mean" else f"{name}_"
+    return {name: estimate.value, f"{prefix}ci_low": estimate.low, f"{prefix}ci_high": estimate.high}

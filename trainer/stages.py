@@ -1,0 +1,207 @@
+"""The stages of one run: train, evaluate, export, report."""
+
+from collections.abc import Mapping
+
+from trainer.checkpoint import Checkpoints
+from trainer.config.models import Evaluation, RunFile
+from trainer.deploy import export, parity
+from trainer.errors import BadInput, SlipwayError
+from trainer.evaluation import protocol
+from trainer.loop import Counters, End, Loop
+from trainer.metrics.sinks.base import Sink
+from trainer.metrics.sinks.fanout import open_sinks
+from trainer.preemption import Preemption
+from trainer.progress import Progress
+from trainer.report import build
+from trainer.run import files, provenance
+from trainer.run.directory import RunDirectory
+from trainer.run.status import State
+from trainer.target import Target
+
+STATES = {
+    End.FINISHED: State.FINISHED,
+    End.PREEMPTED: State.PREEMPTED,
+    End.STOPPED_BY_BUDGET: State.STOPPED_BY_BUDGET,
+}
+
+
+class Stages:
+    """One run from where its directory stands; the caller holds the run's lock.
+
+    Args:
+        directory: the run's.
+        run_file: its settings.
+        progress: what people see.
+    """
+
+    def __init__(self, directory: RunDirectory, run_file: RunFile, progress: Progress) -> None:
+        self._directory, self._run_file, self._progress = directory, run_file, progress
+        self._target = Target.of(run_file)
+        self._training = self._target.training(run_file)
+        self._goal = self._target.goal()
+        self._checkpoints = Checkpoints(directory.checkpoints, run_file.checkpoint.keep_last)
+        self._counters = Counters()
+        self._metrics_bytes = 0
+        self._quick = protocol.Quick(self._target, self._training.learner, run_file.evaluation)
+
+    def close(self) -> None:
+        """Let go of environments and of the display."""
+        self._progress.stop()
+        self._training.close()
+
+    def run(self) -> End:
+        """Go on from the newest checkpoint to the end, or as far as budget and signals allow.
+
+        Raises:
+            BadInput: if a port is taken.
+            SlipwayError: if anything fails; the run is then marked as failed, and what was saved stays.
+        """
+        with Preemption() as preemption:
+            others = self._exporters()
+            status = self._directory.status()
+            resumes = status.resumes + (status.state is not State.QUEUED)
+            self._directory.move(State.RUNNING, resumes=resumes)
+            try:
+                end, reason = self._train(preemption, others)
+                if end is End.FINISHED:
+                    self._finish()
+                self._directory.move(STATES[end], message=reason)
+                if end is not End.FINISHED:
+                    self.report()
+            except BaseException as error:
+                for sink in others.values():
+                    sink.close()
+                self._fail(error)
+                raise
+        return end
+
+    def restore(self, *, needed: bool) -> None:
+        """Take the newest whole checkpoint, if there is one.
+
+        Args:
+            needed: whether it is an error if there is none.
+
+        Raises:
+            BadInput: if there is none and it is needed.
+        """
+        found = self._checkpoints.latest(self._progress.message)
+        if found is None:
+            if needed:
+                raise BadInput(
+                    "RUN", self._directory.run_id, "a run with a checkpoint", "train it first, or `slipway resume` it"
+                )
+            if self._checkpoints.steps():
+                self._progress.message("No checkpoint is whole: the run begins again.")
+            return
+        self._training.load(found.arrays)
+        self._counters = Counters(**found.state["counters"])
+        self._metrics_bytes = int(found.state["metrics_bytes"])
+
+    def evaluate(self, settings: Evaluation) -> None:
+        """Write `evaluation.json` and the policy's picture."""
+        self._progress.phase("evaluating")
+        result = protocol.evaluate(
+            self._target,
+            self._training.learner,
+            settings,
+            self._goal,
+            training_seed=self._run_file.seed,
+            policy_step=self._counters.env_steps,
+        )
+        files.write_json(self._directory.evaluation, result)
+        picture = protocol.picture(self._target, self._training.learner)
+        if picture is not None:
+            files.write_json(self._directory.policy_picture, picture)
+
+    def report(self) -> None:
+        """Write `report.html`."""
+        self._progress.phase("reporting")
+        build.build(self._directory.folder)
+
+    def _train(self, preemption: Preemption, others: Mapping[str, Sink]) -> tuple[End, str]:
+        self.restore(needed=False)
+        self._describe()
+        sinks = open_sinks(
+            self._directory.folder,
+            self._progress.message,
+            keep_bytes=self._metrics_bytes,
+            resume_step=self._counters.env_steps,
+            tensorboard=self._run_file.sinks.tensorboard,
+            others=others,
+        )
+        loop = Loop(
+            self._run_file,
+            self._training,
+            self._goal,
+            sinks,
+            self._checkpoints,
+            self._progress,
+            evaluate=self._quick,
+            saved=self._saved,
+            counters=self._counters,
+        )
+        size = self._run_file.agent.batch_size
+        self._progress.start(
+            self._run_file.iterations * size,
+            self._counters.env_steps,
+            self._directory.run_id,
+            self._goal.score,
+            self._goal.optimum,
+        )
+        self._progress.phase("compiling" if self._counters.iteration < self._run_file.iterations else "training")
+        try:
+            result = loop.run(preemption)
+        finally:
+            sinks.close()
+        return result.end, result.reason
+
+    def _finish(self) -> None:
+        """What follows a complete training."""
+        self.evaluate(self._run_file.evaluation)
+        self._progress.phase("exporting")
+        model = export.export(
+            self._training.learner,
+            self._directory.model,
+            run_id=self._directory.run_id,
+            env_id=self._run_file.env.id,
+            step=self._counters.env_steps,
+        )
+        parity.check(model, self._training.learner, *self._target.observations(self._training))
+        self.report()
+
+    def _describe(self) -> None:
+        """`simulation.json` and `provenance.json`."""
+        said = self._target.simulation(self._run_file.agent, self._training, self._goal.optimum)
+        files.write_json(self._directory.simulation, said)
+        files.write_json(self._directory.provenance, provenance.collect(self._run_file))
+
+    def _exporters(self) -> dict[str, Sink]:
+        settings = self._run_file.sinks.prometheus
+        if not settings.enabled:
+            return {}
+        from trainer.metrics.sinks.prometheus import PrometheusSink
+
+        info = {
+            "run_id": self._directory.run_id,
+            "env_id": self._run_file.env.id,
+            "algorithm": self._run_file.agent.algorithm,
+        }
+        return {"Prometheus": PrometheusSink(info, settings.host, settings.port)}
+
+    def _saved(self, counters: Counters) -> None:
+        self._directory.move(
+            State.RUNNING,
+            env_steps=counters.env_steps,
+            iteration=counters.iteration,
+            wall_time_seconds=counters.wall_time_seconds,
+            last_checkpoint_step=counters.env_steps,
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        """Say in `status.json` that the run failed, if the disk still takes it."""
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        stopped = isinstance(error, KeyboardInterrupt)
+        try:
+            self._directory.move(State.PREEMPTED if stopped else State.FAILED, message=reason)
+        except SlipwayError as second:
+            self._progress.message(f"status.json still says running: {second}")
