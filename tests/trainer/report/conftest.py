@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from trainer.metrics.sinks.jsonl import JsonlSink
 
 OPTIMUM = 4.7289
-BASELINES = {"constant order": 5.2795, "base-stock": 4.9733, "capped base-stock": 4.8003}
+BASELINES = {"constant order": 5.2795, "base-stock": 4.9733, "myopic": 4.9801, "capped base-stock": 4.8003}
 
 
 def result(mean, half, optimum=OPTIMUM, sign=-1, per_training_seed=None):
