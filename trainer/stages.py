@@ -173,7 +173,7 @@ class Stages:
         """`simulation.json` and `provenance.json`."""
         said = self._target.simulation(self._run_file.agent, self._training, self._goal.optimum)
         files.write_json(self._directory.simulation, said)
-        files.write_json(self._directory.provenance, provenance.collect(self._run_file))
+        files.write_json(self._directory.provenance, provenance.collect(self._run_file.budget.price_usd_per_hour))
 
     def _exporters(self) -> dict[str, Sink]:
         settings = self._run_file.sinks.prometheus

@@ -30,7 +30,7 @@ def of_policy(env: TensorEnv[Any], policy: Policy) -> Act:
 
 def of_baseline(baseline: core.StatePolicy) -> Act:
     """A policy of states, as an `Act`."""
-    return lambda state, observation, key: baseline(state, key)
+    return lambda state, _, key: baseline(state, key)
 
 
 class TensorEpisodes:
