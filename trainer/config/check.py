@@ -12,6 +12,7 @@ from trainer.errors import BadInput, nearest
 
 if TYPE_CHECKING:
     from envs.core import TensorEnv
+    from trainer.rollout.gym_vector import GymVector
 
 OURS, GYMNASIUM = "slipway/", "gymnasium:"
 """What the ids of tasks of ours, and of any Gymnasium environment, start with."""
@@ -28,11 +29,13 @@ def check(run_file: RunFile) -> None:
     """
     env_id, parameters = run_file.env.id, dict(run_file.env.parameters)
     if env_id.startswith(GYMNASIUM):
-        _gymnasium_actions(env_id, parameters)
-        found = [_not_offered(*asked, env_id) for asked in _asked_of_a_model(run_file.agent)]
+        make_gymnasium(env_id, parameters).close()
+        found = [_not_offered(*item, env_id) for item in _asked_of_a_model(run_file.agent)]
     else:
         env = _task(env_id, parameters)
-        found = _missing_offers(env, run_file.agent, env_id)
+        asked = _asked_of_a_model(run_file.agent)
+        offered = offers(env) if asked else []
+        found = [_not_offered(*item, env_id) for item in asked if item[0] not in offered]
     if found:
         raise explain.together(found)
 
@@ -43,10 +46,18 @@ def action_kind(env_id: str) -> str:
     Raises:
         BadInput: if there is no such environment, or no algorithm can act in it.
     """
-    import gymnasium
+    if not env_id.startswith(GYMNASIUM):
+        return kind_of(_task(env_id, {}).action_space)
+    env = make_gymnasium(env_id, {})
+    env.close()
+    return kind_of(env.action_space)
 
-    space = _gymnasium_actions(env_id, {}) if env_id.startswith(GYMNASIUM) else _task(env_id, {}).action_space
-    return "discrete" if isinstance(space, gymnasium.spaces.Discrete) else "continuous"
+
+def kind_of(action_space: Any) -> str:
+    """`discrete` or `continuous`."""
+    from gymnasium.spaces import Discrete
+
+    return "discrete" if isinstance(action_space, Discrete) else "continuous"
 
 
 def unknown_environment(env_id: str) -> BadInput:
@@ -83,8 +94,8 @@ def _task(env_id: str, parameters: dict[str, Any]) -> "TensorEnv[Any]":
         raise BadInput(f"env.parameters.{error.name}", value, error.allowed, cure) from None
 
 
-def _gymnasium_actions(env_id: str, parameters: dict[str, Any]) -> Any:
-    """The action space of one copy, which is made for a moment.
+def make_gymnasium(env_id: str, parameters: dict[str, Any]) -> "GymVector":
+    """One copy of a Gymnasium environment; the caller closes it.
 
     Raises:
         BadInput: if it cannot be made or trained on.
@@ -98,11 +109,9 @@ def _gymnasium_actions(env_id: str, parameters: dict[str, Any]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Gymnasium's advice about ids; the training itself lets it through
-            env = GymVector(env_id, parameters, 1)
+            return GymVector(env_id, parameters, 1)
     except BadInput as error:
         raise _with_extra(error) from None
-    env.close()
-    return env.action_space
 
 
 def _with_extra(error: BadInput) -> BadInput:
@@ -142,29 +151,22 @@ def _asked_of_a_model(agent: PPO) -> list[tuple[str, object, str, str]]:
     return asked
 
 
-def _missing_offers(env: "TensorEnv[Any]", agent: PPO, env_id: str) -> list[BadInput]:
-    """What the agent asks that a task of ours does not offer."""
+def offers(env: "TensorEnv[Any]") -> list[str]:
+    """The settings of an agent that a task of ours can serve, of those that not every task can."""
     import tensorflow as tf
 
     from envs import core, seeding
 
-    def offers(field: str) -> bool:
-        match field:
-            case "expected_reward":
-                state = env.reset(seeding.key_from_seed(0), 1)
-                space = env.action_space
-                kind = tf.float32 if space.dtype is None or space.dtype.kind == "f" else tf.int32
-                return env.expected_reward(state, tf.zeros([1, *(space.shape or ())], kind)) is not None
-            case "expectation_over_noise":
-                return env.noise_law() is not None
-            case "observation_normalisation":
-                return env.nominal_observation() is not None
-            case "objective":
-                return env.objective is core.Objective.AVERAGE_REWARD
-            case _:  # common random numbers: a task without noise has none to share
-                return bool(tf.nest.flatten(env.noise(seeding.key_from_seed(0), 1)))
-
-    return [_not_offered(*asked, env_id) for asked in _asked_of_a_model(agent) if not offers(asked[0])]
+    key, space = seeding.key_from_seed(0), env.action_space
+    action = tf.zeros([1, *(space.shape or ())], tf.int32 if kind_of(space) == "discrete" else tf.float32)
+    found = {
+        "expected_reward": env.expected_reward(env.reset(key, 1), action) is not None,
+        "expectation_over_noise": env.noise_law() is not None,
+        "observation_normalisation": env.nominal_observation() is not None,
+        "objective": env.objective is core.Objective.AVERAGE_REWARD,
+        "common_random_numbers": bool(tf.nest.flatten(env.noise(key, 1))),  # without noise there is none to share
+    }
+    return [field for field, offered in found.items() if offered]
 
 
 def _not_offered(field: str, value: object, allowed: str, lacking: str, env_id: str) -> BadInput:

@@ -1,0 +1,40 @@
+"""`slipway evaluate`."""
+
+import click
+
+from trainer.cli import output
+from trainer.cli.command import Command
+from trainer.cli.parameters import WholeNumber, find_run, json_option, quiet_option, run_argument, store_option
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "slipway evaluate my-run",
+        "slipway evaluate my-run --seeds 100 --episodes 10 --json",
+    ),
+)
+@run_argument
+@click.option(
+    "--seeds", type=WholeNumber(2, 10_000), metavar="N", help="Held-out seeds; the run file's number if left out."
+)
+@click.option(
+    "--episodes",
+    type=WholeNumber(1, 100_000),
+    metavar="N",
+    help="Episodes on each seed; the run file's number if left out.",
+)
+@store_option
+@json_option
+@quiet_option
+def evaluate(run: str, seeds: int | None, episodes: int | None, store: str, as_json: bool, quiet: bool) -> int:
+    """Measure a run's newest policy on held-out seeds, beside its baselines and the optimum.
+
+    RUN is a run directory, or the id of a run or a group of runs in the store.
+    """
+    folder = find_run(run, store)
+    from trainer import progress, session
+
+    shown = progress.make(silent=quiet or as_json)
+    outcome = session.evaluate(folder, seeds=seeds, episodes_per_seed=episodes, progress=shown)
+    return output.finish(outcome, as_json, quiet)

@@ -1,0 +1,28 @@
+"""`slipway report`."""
+
+import click
+
+from trainer.cli import output
+from trainer.cli.command import Command
+from trainer.cli.parameters import find_run, json_option, run_argument, store_option
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "slipway report my-run",
+        "slipway report runs/my-run --json",
+    ),
+)
+@run_argument
+@store_option
+@json_option
+def report(run: str, store: str, as_json: bool) -> int:
+    """Write a run's report.html anew: curves, evaluation, policy, run file, provenance.
+
+    RUN is a run directory, or the id of a run or a group of runs in the store.
+    """
+    folder = find_run(run, store)
+    from trainer import session
+
+    return output.finish(session.report(folder), as_json, quiet=False)

@@ -1,0 +1,86 @@
+"""`slipway train`."""
+
+import click
+
+from trainer.cli import output
+from trainer.cli.command import Command
+from trainer.cli.parameters import (
+    STORE_VARIABLE,
+    WholeNumber,
+    complete_source,
+    json_option,
+    quiet_option,
+)
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "slipway train lost-sales-ppo",
+        "slipway train run.yaml --set agent.learning_rate=3e-4 --seed 7",
+        "slipway train gymnasium:Pendulum-v1 --set budget.env_steps=200_000",
+        "slipway train slipway/CartPole-v1 --seeds 5 --store /mnt/nas/runs",
+    ),
+)
+@click.argument("runfile", required=False, metavar="[RUNFILE|PRESET|ENV_ID]", shell_complete=complete_source)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a key of the run file, by its dotted name and a YAML value. May be given often.",
+)
+@click.option("--seed", type=WholeNumber(0, (1 << 30) - 1), metavar="N", help="The training seed.")
+@click.option(
+    "--seeds",
+    type=WholeNumber(1, 1000),
+    default=1,
+    metavar="N",
+    help="Train N runs on consecutive seeds, and report across them.",
+)
+@click.option("--store", envvar=STORE_VARIABLE, show_envvar=True, metavar="URI", help="Folder for the run's folder.")
+@click.option("--run-id", metavar="ID", help="The run's id; one is made if left out.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print the resolved run file, and write nothing.")
+@json_option
+@quiet_option
+def train(
+    runfile: str | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    seeds: int,
+    store: str | None,
+    run_id: str | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Train an agent; evaluate, export and report it.
+
+    Takes a run file in YAML, the name of a preset, or the id of an environment, which gets its preset.
+    Ctrl-C or SIGTERM saves a checkpoint and stops; `slipway resume` goes on exactly there.
+    """
+    from trainer.config import load, source
+    from trainer.run import directory, group, ids
+    from trainer.store import resolve
+
+    # What can be refused without TensorFlow is, so that a mistake shows at once.
+    run_file = source.run_file(runfile, settings, seed, store)
+    group.with_seeds(run_file, seeds)
+    place = resolve(run_file.store)
+    if run_id is not None:
+        directory.check_free(place.folder(ids.check(run_id)))
+    place.check_writable()
+    if dry_run:
+        from trainer.config.check import check
+
+        check(run_file)
+        if as_json:
+            output.print_json(run_file.model_dump(mode="json"))
+        else:
+            click.echo(load.dump(run_file), nl=False)
+        return 0
+    from trainer import progress, session
+
+    shown = progress.make(silent=quiet or as_json)
+    outcome = session.train(run_file, run_id=run_id, training_seeds=seeds, progress=shown)
+    return output.finish(outcome, as_json, quiet)
