@@ -1,11 +1,14 @@
 """Progress as a log, as a live terminal, and as silence."""
 
+import fcntl
 import io
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from types import SimpleNamespace
 
 import pytest
@@ -95,8 +98,9 @@ def test_what_is_silent_and_what_is_plain(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_gets_a_live_bar():
-    """In a pseudo-terminal of its own, 100 columns wide."""
+@pytest.mark.parametrize("columns", [100, 64])
+def test_a_terminal_gets_a_live_bar(columns):
+    """In a pseudo-terminal of its own."""
     program = f"""
 import time
 from types import SimpleNamespace
@@ -116,7 +120,9 @@ shown.stop()
 shown.stop()
 """
     parent, child = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("COLUMNS", None)
+    fcntl.ioctl(parent, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     with subprocess.Popen([sys.executable, "-c", program], stdout=child, stderr=child, env=environment) as process:
         os.close(child)
         output = b""
@@ -135,6 +141,7 @@ shown.stop()
     assert "50 %" in text
     assert "[bold] is not markup" in text
     assert "cost 4.812 · gap 1.76 % to the optimum 4.729" in text
+    assert max(len(line) for line in text.splitlines()) <= columns
     last_bar = [line for line in text.splitlines() if "elapsed" in line][-1]
     assert "100 %" in last_bar
     assert "evaluating" in last_bar
