@@ -19,6 +19,17 @@ class ExitCode(enum.IntEnum):
     PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped by a signal, and `slipway resume` goes on
 
 
+class _Missing:
+    """Stands for the value of what is not there."""
+
+    def __repr__(self) -> str:
+        return "a missing value"
+
+
+MISSING = _Missing()
+"""The value of a `BadInput` for something that was not given at all."""
+
+
 class SlipwayError(Exception):
     """A fault that has a clear message; the command line prints it without a traceback."""
 

@@ -17,6 +17,7 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on standard output: within the terminal's width, or as wide as it needs in a file or a pipe."""
+    import io
     import sys
 
     from rich import box
@@ -24,14 +25,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=any(columns))
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    console = Console(file=sys.stdout)
-    if not console.is_terminal:
-        console = Console(file=sys.stdout, width=10_000)
-        table.expand = False
-    console.print(table)
+    if sys.stdout.isatty():
+        Console(file=sys.stdout).print(table)
+    else:
+        text = io.StringIO()
+        Console(file=text, width=10_000).print(table)
+        click.echo("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
 def finish(outcome: "Outcome", as_json: bool, quiet: bool) -> int:

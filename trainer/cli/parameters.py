@@ -66,7 +66,7 @@ class Word(click.ParamType[str]):
         """
         del ctx
         if value not in self.words:
-            field = (param.human_readable_name if isinstance(param, click.Argument) else param.opts[0]) if param else ""
+            field = str(param.name).upper() if param else "argument"
             near = nearest(str(value), self.words)
             raise BadInput(field, value, " or ".join(self.words), f"write {near or self.words[0]}")
         return str(value)

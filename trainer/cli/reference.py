@@ -1,5 +1,6 @@
 """The commands as a page of the docs: `python -m trainer.cli.reference > docs/reference/cli.md`."""
 
+import inspect
 import sys
 from collections.abc import Iterator
 
@@ -62,7 +63,7 @@ def _section(context: click.Context) -> str:
 
 
 def _text(help_text: str) -> str:
-    return help_text.strip() + "\n"
+    return inspect.cleandoc(help_text) + "\n"
 
 
 def _cell(text: str) -> str:

@@ -7,19 +7,9 @@ from pydantic import ValidationError
 
 from trainer.config import schema
 from trainer.config.models import Contradiction
-from trainer.errors import BadInput, BadInputs, SlipwayError, nearest
+from trainer.errors import MISSING, BadInput, BadInputs, SlipwayError, nearest
 
 Path = tuple[str | int, ...]
-
-
-class _Absent:
-    """Stands for the value of a key that is not there."""
-
-    def __repr__(self) -> str:
-        return "a missing value"
-
-
-ABSENT = _Absent()
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -68,7 +58,7 @@ def _explained(item: Any, path: Path) -> list[BadInput]:
     if kind == "schedule_bounds":
         allowed = f"{item['ctx']['allowed']} (a number, or a mapping with the keys start, end, until)"
     if kind == "missing":
-        return [BadInput(dotted(path), ABSENT, allowed, f"add {dotted(path)}")]
+        return [BadInput(dotted(path), MISSING, allowed, f"add {dotted(path)}")]
     return [BadInput(dotted(path), value, allowed, _cure(path, node, value))]
 
 

@@ -8,7 +8,7 @@ import pydantic
 
 from trainer.config import explain, overrides, yaml_text
 from trainer.config.models import RunFile
-from trainer.errors import BadInput
+from trainer.errors import MISSING, BadInput
 
 MAXIMUM_BYTES = 1 << 20
 """No run file is longer: what is, was given by mistake."""
@@ -41,7 +41,7 @@ def mapping(value: Any, source: str) -> dict[str, Any]:
         BadInput: if it is not.
     """
     if not isinstance(value, dict):
-        shown = explain.ABSENT if value is None else value
+        shown = MISSING if value is None else value
         raise BadInput(
             source, shown, "a mapping of keys and values", "begin with `env:`; `slipway presets show` prints examples"
         )

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.config import check, explain, load, overrides, presets
+from trainer.config import check, load, overrides, presets
 from trainer.config.models import RunFile
-from trainer.errors import BadInput, nearest
+from trainer.errors import MISSING, BadInput, nearest
 
 ALLOWED = "a YAML file, a preset's name, or an environment's id (slipway/..., gymnasium:...)"
 _VERSIONED = re.compile(r".*-v\d+")
@@ -26,7 +26,7 @@ def run_file(source: str | None, settings: Sequence[str], seed: int | None = Non
         BadInput, BadInputs: for everything that is wrong whatever the environment.
     """
     if source is None and not settings:
-        raise BadInput("RUNFILE", explain.ABSENT, ALLOWED, "try `slipway train lost-sales-ppo`")
+        raise BadInput("RUNFILE", MISSING, ALLOWED, "try `slipway train lost-sales-ppo`")
     resolved = overrides.apply(data(source) if source is not None else {}, settings)
     if seed is not None:
         resolved["seed"] = seed

@@ -19,7 +19,10 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=Word(*SHELLS), metavar="[bash|zsh|fish]")
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print a script that completes commands, options, presets, environments and runs."""
+    """Print a script that completes commands in your shell.
+
+    It completes options, presets, environments and runs, too.
+    """
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

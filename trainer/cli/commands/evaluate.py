@@ -28,7 +28,9 @@ from trainer.cli.parameters import WholeNumber, find_run, json_option, quiet_opt
 @json_option
 @quiet_option
 def evaluate(run: str, seeds: int | None, episodes: int | None, store: str, as_json: bool, quiet: bool) -> int:
-    """Measure a run's newest policy on held-out seeds, beside its baselines and the optimum.
+    """Measure a run's policy on held-out seeds.
+
+    The newest checkpoint's policy is measured beside the environment's baselines and its optimum.
 
     RUN is a run directory, or the id of a run or a group of runs in the store.
     """

@@ -18,7 +18,9 @@ from trainer.cli.parameters import find_run, json_option, run_argument, store_op
 @store_option
 @json_option
 def report(run: str, store: str, as_json: bool) -> int:
-    """Write a run's report.html anew: curves, evaluation, policy, run file, provenance.
+    """Write a run's report.html anew.
+
+    One page that needs no network: curves, evaluation, policy, run file, provenance.
 
     RUN is a run directory, or the id of a run or a group of runs in the store.
     """

@@ -19,7 +19,9 @@ from trainer.cli.parameters import find_run, json_option, quiet_option, run_argu
 @json_option
 @quiet_option
 def resume(run: str, store: str, as_json: bool, quiet: bool) -> int:
-    """Go on with a run that was stopped or killed, exactly where its newest whole checkpoint is.
+    """Go on with a stopped run, exactly where its checkpoint is.
+
+    The newest checkpoint that is whole counts, however the run ended.
 
     RUN is a run directory, or the id of a run or a group of runs in the store.
     """

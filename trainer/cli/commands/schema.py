@@ -7,14 +7,13 @@ from trainer.cli.command import Command
 
 @click.command(
     cls=Command,
-    examples=(
-        "slipway schema > run-file.schema.json",
-        "# then, as the first line of a run file:",
-        "# yaml-language-server: $schema=run-file.schema.json",
-    ),
+    examples=("slipway schema > run-file.schema.json",),
 )
 def schema() -> None:
-    """Print the run file's JSON Schema, for editors that check and complete YAML."""
+    """Print the run file's JSON Schema, for editors.
+
+    A run file that begins with `# yaml-language-server: $schema=run-file.schema.json` is checked as it is written.
+    """
     from trainer.config import schema as run_file_schema
 
     click.echo(run_file_schema.text(), nl=False)
