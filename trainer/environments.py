@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from trainer import backend
 from trainer.config import check, presets
 
 if TYPE_CHECKING:
@@ -43,14 +42,10 @@ def describe(env_id: str) -> dict[str, Any]:
 
 
 def _ours(env_id: str) -> dict[str, Any]:
+    env: TensorEnv[Any] = check.make_task(env_id, {})
     from envs import registry
-
-    if env_id not in registry.names():
-        raise check.unknown_environment(env_id)
-    backend.prepare()
     from envs.parameters import allowed
 
-    env: TensorEnv[Any] = registry.make(env_id)
     spec = registry.spec(env_id)
     return {
         "id": env_id,

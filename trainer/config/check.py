@@ -1,6 +1,6 @@
 """Refuses a run file for what depends on its environment: the id, its parameters, and what the agent asks of it.
 
-Making a task of ours imports TensorFlow; a Gymnasium environment needs none.
+TensorFlow is imported only if the agent asks something of a task of ours that not every task offers.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -32,9 +32,9 @@ def check(run_file: RunFile) -> None:
         make_gymnasium(env_id, parameters).close()
         found = [_not_offered(*item, env_id) for item in _asked_of_a_model(run_file.agent)]
     else:
-        env = _task(env_id, parameters)
+        _check_parameters(env_id, parameters)
         asked = _asked_of_a_model(run_file.agent)
-        offered = offers(env) if asked else []
+        offered = offers(make_task(env_id, parameters)) if asked else []
         found = [_not_offered(*item, env_id) for item in asked if item[0] not in offered]
     if found:
         raise explain.together(found)
@@ -47,7 +47,7 @@ def action_kind(env_id: str) -> str:
         BadInput: if there is no such environment, or no algorithm can act in it.
     """
     if not env_id.startswith(GYMNASIUM):
-        return kind_of(_task(env_id, {}).action_space)
+        return kind_of(make_task(env_id, {}).action_space)
     env = make_gymnasium(env_id, {})
     env.close()
     return kind_of(env.action_space)
@@ -75,21 +75,32 @@ def unknown_environment(env_id: str) -> BadInput:
     return BadInput("env.id", env_id, f"{', '.join(ours)}, or gymnasium: and an id of Gymnasium's", cure)
 
 
-def _task(env_id: str, parameters: dict[str, Any]) -> "TensorEnv[Any]":
+def make_task(env_id: str, parameters: dict[str, Any]) -> "TensorEnv[Any]":
+    """A task of ours; imports TensorFlow.
+
+    Raises:
+        BadInput: if there is none of that id, or it refuses a parameter.
+    """
     from envs import registry
+
+    _check_parameters(env_id, parameters)
+    backend.prepare()
+    return registry.make(env_id, **parameters)
+
+
+def _check_parameters(env_id: str, parameters: dict[str, Any]) -> None:
+    """Find out whether a task of ours exists and takes its parameters, without TensorFlow."""
+    from envs import registry
+    from envs.parameters import ParameterError
 
     if env_id not in registry.names():
         raise unknown_environment(env_id)
-    backend.prepare()
-    from envs.parameters import ParameterError
-
     known = [field.name for field in registry.parameters(env_id)]
     try:
-        return registry.make(env_id, **parameters)
+        registry.check(env_id, **parameters)
     except ParameterError as error:
         near = None if error.name in known else nearest(error.name, known)
-        about = f"see `slipway envs describe {env_id}`"
-        cure = f"write env.parameters.{near}" if near else about
+        cure = f"write env.parameters.{near}" if near else f"see `slipway envs describe {env_id}`"
         value = error.value if error.name in known else error.name
         raise BadInput(f"env.parameters.{error.name}", value, error.allowed, cure) from None
 

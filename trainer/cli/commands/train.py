@@ -59,21 +59,19 @@ def train(
     Takes a run file in YAML, the name of a preset, or the id of an environment, which gets its preset.
     Ctrl-C or SIGTERM saves a checkpoint and stops; `slipway resume` goes on exactly there.
     """
-    from trainer.config import load, source
+    from trainer.config import check, load, source
     from trainer.run import directory, group, ids
     from trainer.store import resolve
 
-    # What can be refused without TensorFlow is, so that a mistake shows at once.
+    # All this is refused before TensorFlow is imported where it can be, so that a mistake shows at once.
     run_file = source.run_file(runfile, settings, seed, store)
     group.with_seeds(run_file, seeds)
     place = resolve(run_file.store)
     if run_id is not None:
         directory.check_free(place.folder(ids.check(run_id)))
     place.check_writable()
+    check.check(run_file)
     if dry_run:
-        from trainer.config.check import check
-
-        check(run_file)
         if as_json:
             output.print_json(run_file.model_dump(mode="json"))
         else:
