@@ -1,0 +1,77 @@
+# Everything here works on a fresh Debian or Ubuntu machine with Python 3.11, git and make.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+PYTHON ?= python3.11
+SYNC := $(UV) sync --quiet --frozen --compile-bytecode
+
+.PHONY: help train test lint types format docs bench bench-learning soak hooks clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: .venv/.trainer ## Install the trainer, train an agent on the lost-sales task, evaluate, export, report
+	@.venv/bin/slipway train lost-sales-ppo
+
+test: .venv/.dev .tools/.browser ## Install what testing needs, and run the whole suite
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+lint: .venv/.dev ## Check style and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: .venv/.dev ## Format, and mend what ruff can
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+docs: .venv/.dev ## Make the generated pages of docs/reference anew
+	.venv/bin/python -m trainer.config.reference
+	.venv/bin/python -m trainer.metrics.reference
+	.venv/bin/python -m trainer.cli.reference
+
+soak: .venv/.dev ## Kill and resume for a long time (about half an hour)
+	.venv/bin/pytest -m soak --timeout 7200 -o addopts="-ra --strict-markers"
+
+bench: .venv/.trainer ## Compare speed with Stable-Baselines3 and a JAX program, side by side
+	.venv/bin/python -m benchmarks.run
+
+bench-learning: .venv/.trainer ## Measure the learning quality on lost sales
+	.venv/bin/python -m benchmarks.learning
+
+hooks: .venv/.dev ## Check style before each commit
+	.venv/bin/pre-commit install
+
+clean: ## Remove what these targets installed; runs stay
+	rm -rf .venv .tools
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed: apt-get install python3.11" >&2; exit 2; }
+	@$(PYTHON) -m venv .tools || { echo "make: apt-get install python3.11-venv" >&2; exit 2; }
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.trainer: uv.lock pyproject.toml | $(UV)
+	@echo "Installing from uv.lock ..."
+	@# What an earlier `make test` installed stays: --inexact.
+	@$(SYNC) --inexact --python $(PYTHON)
+	@touch $@
+
+.venv/.dev: uv.lock pyproject.toml | $(UV)
+	@echo "Installing from uv.lock ..."
+	@$(SYNC) --extra dev --python $(PYTHON)
+	@touch $@ .venv/.trainer
+
+# The report is tested in a real browser.
+.tools/.browser: | $(UV)
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+	  echo "Installing Chromium ..."; \
+	  as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
+	  $$as_root apt-get update -qq >/dev/null && \
+	  $$as_root apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; } || { \
+	  echo "make: install Chromium first: apt-get install chromium chromium-driver" >&2; exit 2; }
+	@touch $@
