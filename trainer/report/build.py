@@ -153,13 +153,15 @@ def _exact(run: RunData) -> dict[str, str] | None:
     if not found:
         return None
     scores = [score for score, _ in found]
-    ends = (min(scores), max(scores)) if run.is_group else (None, None)
     own = run.evaluation.exact if run.evaluation else None
-    if own and formatting.number(own.lower) != formatting.number(own.upper):
-        ends = own.lower, own.upper
+    ends = "no sampling"
+    if len(scores) > 1:
+        ends = f"{_interval(min(scores), max(scores))} (range)"
+    elif own and formatting.number(own.lower) != formatting.number(own.upper):
+        ends = f"{_interval(own.lower, own.upper)} (bounds)"
     return {
         "score": formatting.number(sum(scores) / len(scores)),
-        "ends": "no sampling" if ends[0] is None else f"{_interval(*ends)} ({'bounds' if own else 'range'})",
+        "ends": ends,
         "gap": formatting.percent(sum(gap for _, gap in found) / len(found)),
     }
 

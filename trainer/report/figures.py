@@ -190,5 +190,6 @@ def _exact_dot(values: Sequence[float]) -> Dot:
 def _dot(policy: PolicyResult, transform: Callable[[float], float]) -> Dot:
     """A row of the evaluation's figure; the transform may turn the interval round."""
     low, high = sorted((transform(policy.ci_low), transform(policy.ci_high)))
-    singles = tuple(transform(score) for score in policy.per_training_seed)
-    return Dot(policy.name, transform(policy.mean), low, high, not words.is_baseline(policy), singles)
+    is_agent = not words.is_baseline(policy)  # a baseline is the same whatever the training seed
+    singles = tuple(transform(score) for score in policy.per_training_seed) if is_agent else ()
+    return Dot(policy.name, transform(policy.mean), low, high, is_agent, singles)

@@ -171,12 +171,14 @@ def _unfinished(run: RunData) -> str:
 
 
 def exact_results(run: RunData) -> list[tuple[float, float]]:
-    """Exact score and gap of the greedy policy, of each member of a group; empty unless all have them."""
-    evaluations = [run.evaluation] if run.evaluation and run.evaluation.exact else []
-    evaluations = evaluations or [member.evaluation for member in run.runs.values() if member.evaluation]
-    exact = [evaluation.exact for evaluation in evaluations if evaluation.exact]
-    found = [(result.score, result.gap) for result in exact if result.gap is not None]
-    return found if exact and len(found) == (1 if run.evaluation and run.evaluation.exact else len(run.runs)) else []
+    """Exact score and gap of the greedy policy, one for each run of a group if all have them; empty if unknown."""
+    evaluations = [member.evaluation for member in run.runs.values()]
+    for candidates in (evaluations, [run.evaluation]):
+        exact = [evaluation.exact for evaluation in candidates if evaluation and evaluation.exact]
+        found = [(result.score, result.gap) for result in exact if result.gap is not None]
+        if found and len(found) == len(candidates):
+            return found
+    return []
 
 
 def _exact_words(exact: Exact, score: Score) -> str:
