@@ -1,0 +1,135 @@
+"""What every task must hold to, checked on one task at a time."""
+
+import functools
+import math
+
+import gymnasium
+import numpy as np
+import tensorflow as tf
+
+from envs import core, registry, seeding
+
+
+class Subject:
+    """A task with its functions compiled once."""
+
+    def __init__(self, env):
+        self.env = env
+        self.advance = tf.function(functools.partial(core.advance, env), jit_compile=True, autograph=False)
+
+    def episode(self, key, batch):
+        return core.begin(self.env, seeding.fold(key, 0), batch)
+
+    def actions(self, generator, batch):
+        space = self.env.action_space
+        if isinstance(space, gymnasium.spaces.Discrete):
+            return tf.constant(generator.integers(0, int(space.n), batch), tf.int32)
+        return tf.constant(generator.uniform(space.low, space.high, (batch, *space.shape)), tf.float32)
+
+    def walk(self, key, batch, steps, generator):
+        """Yields (before, action, noise, fresh, after, outcome) along random actions."""
+        episode = self.episode(key, batch)
+        for step in range(steps):
+            action = self.actions(generator, batch)
+            noise = self.env.noise(seeding.fold(key, 1, step), batch)
+            fresh = self.env.reset(seeding.fold(key, 2, step), batch)
+            after, outcome = self.advance(episode, action, noise, fresh)
+            yield episode, action, noise, fresh, after, outcome
+            episode = after
+
+
+def same(one, other):
+    """Whether two nests of tensors are equal bit for bit."""
+    pairs = zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+def row(nest, index):
+    return tf.nest.map_structure(lambda tensor: tensor[index : index + 1], nest)
+
+
+def parameter_of_episode_length(env_id):
+    (name,) = [field.name for field in registry.parameters(env_id) if field.name.startswith("episode_")]
+    return name
+
+
+def check_batch_equals_singles(subject, key, batch, generator):
+    for before, action, noise, fresh, after, outcome in subject.walk(key, batch, 4, generator):
+        for index in range(batch):
+            single = subject.advance(*(row(part, index) for part in (before, action, noise, fresh)))
+            assert same(single, row((after, outcome), index))
+
+
+def check_seeds_reproduce(subject, key, other_key):
+    env = subject.env
+    assert same(env.reset(key, 7), env.reset(key, 7))
+    assert same(env.noise(key, 7), env.noise(key, 7))
+    assert not same(env.reset(key, 7), env.reset(other_key, 7))
+    first, second = ([step[-2:] for step in subject.walk(key, 3, 5, np.random.default_rng(0))] for _ in range(2))
+    assert same(first, second)
+
+
+def check_ends_are_apart_and_reset(subject, key, generator):
+    """On a task with a short time limit."""
+    env, ended = subject.env, 0
+    for before, action, noise, fresh, after, outcome in subject.walk(key, 5, 3 * env.max_episode_steps, generator):
+        state, transition = env.step(before.state, action, noise)
+        terminated, truncated = outcome.terminated.numpy(), outcome.truncated.numpy()
+        np.testing.assert_array_equal(terminated, transition.terminated)
+        assert not (terminated & truncated).any()
+        np.testing.assert_array_equal(truncated, (before.steps.numpy() + 1 >= env.max_episode_steps) & ~terminated)
+        np.testing.assert_allclose(outcome.final_observation, env.observe(state), rtol=1e-5, atol=1e-6)
+        for index, done in enumerate(terminated | truncated):
+            ended += done
+            if done:
+                assert same(row(after.state, index), row(fresh, index))
+                assert after.steps[index] == 0
+            else:
+                assert after.steps[index] == before.steps[index] + 1
+                np.testing.assert_array_equal(env.observe(after.state)[index], outcome.final_observation[index])
+    assert ended >= 5
+
+
+def check_spaces(subject, key, generator):
+    env = subject.env
+    for before, action, _, _, after, outcome in subject.walk(key, 6, 60, generator):
+        mask = env.action_mask(before.state)
+        if mask is not None:
+            assert mask.shape == (6, env.action_space.n)
+            assert mask.numpy().any(-1).all()
+        for observation in np.concatenate([outcome.final_observation, env.observe(after.state)]):
+            assert env.observation_space.contains(observation)
+        assert outcome.reward.dtype == tf.float32
+        assert np.isfinite(outcome.reward).all()
+        assert len(action) == 6
+
+
+def check_noise_law(subject, key):
+    env = subject.env
+    law = env.noise_law()
+    if law is None:
+        return
+    probabilities = law.probabilities.numpy().astype(np.float64)
+    assert math.isclose(probabilities.sum(), 1.0, abs_tol=1e-5)
+    assert probabilities.min() >= 0
+    draws = 20_000
+    outcomes = np.stack([np.asarray(part).reshape(len(probabilities), -1) for part in tf.nest.flatten(law.outcomes)])
+    drawn = np.stack([np.asarray(part).reshape(draws, -1) for part in tf.nest.flatten(env.noise(key, draws))])
+    counts = [(drawn == outcomes[:, None, k]).all((0, 2)).mean() for k in range(len(probabilities) - 1)]
+    counts.append(1.0 - sum(counts))  # the last outcome stands for all beyond it
+    deviation = np.sqrt(probabilities * (1 - probabilities) / draws) + 1e-4
+    assert (np.abs(counts - probabilities) < 5.5 * deviation).all()
+
+
+def check_expected_reward(subject, key, generator, tolerance):
+    env, law, batch = subject.env, subject.env.noise_law(), 8
+    state = env.reset(key, batch)
+    action = subject.actions(generator, batch)
+    expected = env.expected_reward(state, action)
+    if law is None or expected is None:
+        return
+    average = np.zeros(batch)
+    for k, probability in enumerate(law.probabilities.numpy()):
+        noise = tf.nest.map_structure(lambda part, k=k: tf.repeat(part[k : k + 1], batch, 0), law.outcomes)
+        average += probability * env.step(state, action, noise)[1].reward.numpy()
+    np.testing.assert_allclose(expected, average, atol=tolerance * np.abs(average).max())
