@@ -1,14 +1,18 @@
-"""Sets TensorFlow up. Call `prepare` before anything imports it.
+"""Sets TensorFlow up. Call `prepare` before anything else imports it.
 
 TF-Agents 0.19 needs Keras 2 (`TF_USE_LEGACY_KERAS`) and a stand-in for the retired `gym`. XLA keeps what it compiled
 in the user's cache folder, so that a second process starts sooner.
 """
 
+import contextlib
 import hashlib
+import importlib
 import importlib.metadata
 import os
 import platform
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 CACHE_PACKAGES = ("slipway", "tensorflow", "tf-agents", "tf-keras", "tensorflow-probability")
@@ -36,7 +40,7 @@ def processor() -> str:
 
 
 def prepare() -> None:
-    """Set environment variables and the `gym` stand-in. Costs nothing if TensorFlow is there already.
+    """Set environment variables and the `gym` stand-in, and import TensorFlow without its chatter.
 
     `SLIPWAY_XLA_CACHE=off` leaves compiled graphs out of the cache folder. Without a writable cache folder nothing is
     kept, and nothing fails.
@@ -49,12 +53,39 @@ def prepare() -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    if os.environ.get("SLIPWAY_XLA_CACHE", "").lower() != "off":
+    _keep_compiled_graphs()
+    with _quiet():
+        importlib.import_module("tensorflow")
+
+
+def _keep_compiled_graphs() -> None:
+    if os.environ.get("SLIPWAY_XLA_CACHE", "").lower() == "off":
+        return
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    flags = os.environ.get("TF_XLA_FLAGS", "")
+    if "tf_xla_persistent_cache_directory" not in flags and os.access(folder, os.W_OK):
+        os.environ["TF_XLA_FLAGS"] = f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold standard error back: while it loads, TensorFlow writes there past every log level. Shown if it fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        shown = os.dup(2)
         try:
-            folder = cache_folder()
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return
-        flags = os.environ.get("TF_XLA_FLAGS", "")
-        if "tf_xla_persistent_cache_directory" not in flags and os.access(folder, os.W_OK):
-            os.environ["TF_XLA_FLAGS"] = f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()
+            os.dup2(held.fileno(), 2)
+            try:
+                yield
+            finally:
+                os.dup2(shown, 2)
+        except BaseException:
+            held.seek(0)
+            sys.stderr.write(held.read().decode(errors="replace"))
+            raise
+        finally:
+            os.close(shown)

@@ -87,7 +87,7 @@ class Checkpoints:
                 shutil.rmtree(old)
             aside.mkdir()
             files = {
-                TENSORS: safetensors.save({name: np.ascontiguousarray(value) for name, value in arrays.items()}),
+                TENSORS: safetensors.save({name: np.asarray(value, order="C") for name, value in arrays.items()}),
                 STATE: _encode(state),
             }
             described = {
