@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -91,7 +92,7 @@ def render(folder: Path) -> str:
         policy=_or_remark(lambda: figures.policy_heatmap(run), "policy.json", remarks),
         frames=_or_remark(lambda: figures.policy_frames(run), "policy.json", remarks) or [],
         details=figures.details(run),
-        provenance={key: value for key, value in run.provenance.items() if key not in _NOT_SHOWN},
+        provenance=_provenance(run.provenance),
         packages=data.mapping(run.provenance.get("packages")),
         remarks=remarks,
     )
@@ -180,7 +181,7 @@ def _prose(text: str) -> "Markup":
 
 def _plain(value: Any) -> str:
     """A value of a JSON file in words."""
-    if value is None:
+    if value is None or value == []:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -189,6 +190,24 @@ def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_plain(item) for item in value)
     return str(value)
+
+
+def _provenance(said: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """`provenance.json` as rows: what is nested stands by itself, the command as one would type it."""
+    rows = []
+    for key, value in said.items():
+        name = f"{above} {key.replace('_', ' ')}".strip()
+        if not above and key in _NOT_SHOWN:
+            continue
+        if isinstance(value, Mapping):
+            rows += _provenance(value, name)
+        elif key == "command" and isinstance(value, list):
+            rows.append((name, shlex.join(map(str, value))))
+        elif key.endswith("_bytes") and (size := data.optional_number(value)) is not None:
+            rows.append((name.removesuffix(" bytes"), f"{size / 2**30:.1f} GiB"))
+        else:
+            rows.append((name, _plain(value)))
+    return rows
 
 
 def _or_remark(make: Callable[[], Any], file: str, remarks: list[str]) -> Any:

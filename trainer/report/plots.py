@@ -170,7 +170,7 @@ def _gap_rows(axes: "Axes", gaps: Sequence[Dot]) -> None:
     for row, gap in zip(range(len(gaps), 0, -1), gaps, strict=True):
         if gap.mean <= left:
             axes.plot([left], [row], "<", color=ACCENT if gap.is_agent else MUTED, markersize=8, clip_on=False)
-    axes.set_xlim(left, right)
+    axes.set_xlim(left / 1.3, right)
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     axes.xaxis.set_minor_formatter(NullFormatter())

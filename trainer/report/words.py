@@ -85,6 +85,8 @@ def direction(score: Score) -> str:
 
 def score_title(score: Score) -> str:
     """The score and its unit, said once: `cost per period`, `return (points)`."""
+    if score.unit.startswith("per "):
+        return f"{score.name} {score.unit}"
     if score.unit.startswith(score.name) or not score.unit:
         return score.unit or score.name
     return f"{score.name} ({score.unit})"
@@ -114,7 +116,10 @@ def score_meaning(run: RunData) -> list[str]:
     if any(policy.iqm is not None for policy in evaluation.policies):
         sentences.append("IQM is the interquartile mean: the mean of the middle half of the scores.")
     if len(evaluation.training_seeds) > 1:
-        sentences.append(f"Results are across {len(evaluation.training_seeds)} independently trained agents.")
+        sentences.append(
+            f"Results are across {len(evaluation.training_seeds)} independently trained agents. The intervals say how "
+            "much these differ on the same held-out seeds, not how lucky those seeds are."
+        )
     if evaluation.exact:
         sentences.append(_exact_words(evaluation.exact, score))
     return sentences

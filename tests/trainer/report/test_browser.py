@@ -110,6 +110,11 @@ def test_the_page_looks_right(browser, shown):
         "const page = document.documentElement; return [innerWidth, page.clientWidth, page.scrollWidth]"
     )
     assert inner == width
+    tables = browser.find_elements(By.CSS_SELECTOR, ".scroll")
+    if width == 1400:
+        assert all(
+            browser.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", t) for t in tables
+        )
     assert needed == visible  # nothing to scroll sideways; they are less than the window by a scrollbar
     background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 22, 29)"}[scheme]

@@ -72,6 +72,9 @@ def test_a_complete_run_has_every_part(complete_run):
     assert rows["base-stock"][-1] == "-0.2461 to -0.2381"
     assert rows["optimum"][0] == "4.729"
     assert rows["git dirty"] == ["no"]
+    assert rows["command"] == ["slipway train lost-sales-ppo --set 'name=my run'"]
+    assert rows["host memory"] == ["23.5 GiB"]
+    assert rows["accelerators"] == ["none"]
     assert rows["tensorflow"] == ["2.21.0"]
     assert "expectation_over_noise: true" in page.words
     assert "1.31M" in page.words

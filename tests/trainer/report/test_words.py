@@ -37,7 +37,7 @@ def test_without_an_optimum_there_is_no_gap(episodic_run):
 
 def test_a_group_says_the_mean_gap_and_the_worst(group):
     assert words.verdict(data.read(group)) == (
-        "Mean cost 4.7332 (95 % interval 4.7292 to 4.7372); exactly 4.7300, 0.024 % above the optimum of 4.7289 "
+        "Mean cost 4.73320 (95 % interval 4.73300 to 4.73340); exactly 4.7300, 0.024 % above the optimum of 4.7289 "
         "(worst of 5: 0.028 %)."
     )
 
