@@ -68,8 +68,10 @@ def unknown_environment(env_id: str) -> BadInput:
 
     ours = registry.names()
     short = env_id.removeprefix(OURS)
-    near = nearest(env_id, ours) or nearest(OURS + short, ours)
-    if short in gymnasium.registry and f"{OURS}{short}" not in ours:
+    # Without the prefix, which alone would make any two ids alike.
+    by_short = {name.removeprefix(OURS): name for name in ours}
+    near = by_short.get(nearest(short, by_short) or "")
+    if short in gymnasium.registry and short not in by_short:
         near = GYMNASIUM + short
     cure = f"write {near}" if near else "see `slipway envs list`"
     return BadInput("env.id", env_id, f"{', '.join(ours)}, or gymnasium: and an id of Gymnasium's", cure)

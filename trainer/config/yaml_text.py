@@ -118,7 +118,7 @@ _Dumper.add_representer(list, _Dumper.represent_list)
 
 def dump(value: Any) -> str:
     """A value as YAML, keys in the given order; `parse` gives the same value back."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=100)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=100)
 
 
 def inline(value: Any) -> str:

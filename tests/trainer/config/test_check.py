@@ -1,0 +1,170 @@
+"""What depends on the environment."""
+
+import builtins
+import subprocess
+import sys
+
+import gymnasium
+import pytest
+
+from trainer.config import check, load, presets, source
+from trainer.errors import BadInput, BadInputs
+
+ASKED = {
+    "expected_reward": True,
+    "expectation_over_noise": True,
+    "observation_normalisation": "nominal",
+    "objective": "average-reward",
+    "discount": 1,
+    "common_random_numbers": 2,
+}
+
+
+def errors_of(env_id, parameters=None, agent=None):
+    run_file = load.validate({"env": {"id": env_id, "parameters": parameters or {}}, "agent": agent or {}})
+    with pytest.raises((BadInput, BadInputs)) as caught:
+        check.check(run_file)
+    return caught.value.errors if isinstance(caught.value, BadInputs) else [caught.value]
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_presets_fit_their_environments(name):
+    check.check(load.validate(presets.data(name)))
+
+
+@pytest.mark.parametrize(
+    ("env_id", "cure"),
+    [
+        ("slipway/LostSale-v0", "write slipway/LostSales-v0"),
+        ("LostSales-v0", "write slipway/LostSales-v0"),
+        ("CartPole-v1", "write slipway/CartPole-v1"),
+        ("Pendulum-v1", "write gymnasium:Pendulum-v1"),
+        ("zzz", "see `slipway envs list`"),
+        ("gymnasium:CartPol-v1", "gymnasium:CartPole-v1"),
+        ("gymnasium:CartPole-v9", "v1"),
+        ("gymnasium:no_such_module:Task-v0", "no_such_module"),
+        ("gymnasium:", "Malformed"),
+    ],
+)
+def test_unknown_environments_suggest_the_nearest(env_id, cure):
+    (error,) = errors_of(env_id)
+    assert error.field == "env.id"
+    assert error.value == env_id
+    assert cure in error.cure
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field", "allowed", "cure"),
+    [
+        (
+            {"lead_tim_periods": 3},
+            "env.parameters.lead_tim_periods",
+            "one of",
+            "write env.parameters.lead_time_periods",
+        ),
+        ({"lead_time_periods": 300}, "env.parameters.lead_time_periods", "from 1 to 12", "slipway envs describe"),
+        ({"lead_time_periods": "4"}, "env.parameters.lead_time_periods", "a whole number", "slipway envs describe"),
+        ({"demand": "posson"}, "env.parameters.demand", "poisson or geometric", "slipway envs describe"),
+    ],
+)
+def test_wrong_parameters_of_tasks_of_ours(parameters, field, allowed, cure):
+    (error,) = errors_of("slipway/LostSales-v0", parameters)
+    assert error.field == field
+    assert allowed in error.allowed
+    assert cure in error.cure
+
+
+def test_wrong_parameters_of_gymnasium():
+    (error,) = errors_of("gymnasium:Pendulum-v1", {"gravity": 3})
+    assert error.field == "env.parameters"
+    assert "gravity" in error.cure
+
+
+@pytest.mark.parametrize("env_id", ["slipway/CartPole-v1", "gymnasium:CartPole-v1"])
+def test_what_an_environment_does_not_offer_is_refused(env_id):
+    errors = errors_of(env_id, agent=ASKED)
+    assert {error.field for error in errors} == {f"agent.{key}" for key in ASKED if key != "discount"}
+    assert all(env_id in error.allowed and error.cure.startswith("set agent.") for error in errors)
+
+
+def test_what_an_environment_offers_is_allowed():
+    check.check(load.validate({"env": {"id": "slipway/LostSales-v0"}, "agent": ASKED}))
+
+
+class Choices(gymnasium.Env):
+    """Two choices at once, which the algorithm cannot make."""
+
+    observation_space = gymnasium.spaces.Box(0, 1, (1,))
+    action_space = gymnasium.spaces.MultiDiscrete([2, 3])
+
+    def reset(self, *, seed=None, options=None):
+        return self.observation_space.low, {}
+
+
+@pytest.fixture
+def choices():
+    gymnasium.register("Choices-v0", entry_point=Choices, max_episode_steps=5)
+    yield "gymnasium:Choices-v0"
+    del gymnasium.registry["Choices-v0"]
+
+
+def test_actions_that_the_algorithm_cannot_do(choices):
+    (error,) = errors_of(choices)
+    assert error.field == "env.id"
+    assert "Discrete" in error.allowed
+
+
+def test_a_missing_extra_is_told_with_the_command_that_installs_it(monkeypatch):
+    real = builtins.__import__
+
+    def without_box2d(name, *rest):
+        if name == "Box2D" or name.startswith("Box2D."):
+            raise ModuleNotFoundError("No module named 'Box2D'", name="Box2D")
+        return real(name, *rest)
+
+    for module in [m for m in sys.modules if m.startswith(("Box2D", "gymnasium.envs.box2d"))]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(builtins, "__import__", without_box2d)
+    (error,) = errors_of("gymnasium:LunarLander-v3")
+    assert error.cure == "run `uv sync --extra box2d`"
+
+
+def test_gymnasium_and_parameters_are_checked_without_tensorflow():
+    script = (
+        "import sys; from trainer.config import check, load\n"
+        "check.check(load.validate({'env': {'id': 'gymnasium:CartPole-v1'}}))\n"
+        "check.check(load.validate({'env': {'id': 'slipway/LostSales-v0', 'parameters': {'lead_time_periods': 2}}}))\n"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "env_id", "num_envs"),
+    [
+        ("lost-sales-ppo", "slipway/LostSales-v0", 512),
+        ("slipway/CartPole-v1", "slipway/CartPole-v1", 256),
+        ("gymnasium:Pendulum-v1", "gymnasium:Pendulum-v1", 16),
+        ("gymnasium:MountainCar-v0", "gymnasium:MountainCar-v0", 8),
+        ("gymnasium:MountainCarContinuous-v0", "gymnasium:MountainCarContinuous-v0", 8),
+    ],
+)
+def test_presets_and_environments_as_sources(given, env_id, num_envs):
+    run_file = source.run_file(given, ["budget.env_steps=10"], seed=5, store="elsewhere")
+    assert (run_file.env.id, run_file.agent.num_envs) == (env_id, num_envs)
+    assert (run_file.seed, run_file.store, run_file.budget.env_steps) == (5, "elsewhere", 10)
+    check.check(run_file)
+
+
+def test_files_as_sources(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("env: {id: slipway/CartPole-v1}\nseed: 4\n")
+    assert source.run_file("mine.yaml", []).seed == 4
+    with pytest.raises(BadInput, match=r"write mine\.yaml"):
+        source.run_file("mine.ya", [])
+
+
+def test_overrides_alone_are_a_source():
+    assert source.run_file(None, ["env.id=slipway/CartPole-v1"]).env.id == "slipway/CartPole-v1"
+    with pytest.raises(BadInput, match="a missing value"):
+        source.run_file(None, [])
