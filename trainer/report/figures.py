@@ -136,7 +136,8 @@ def policy_heatmap(run: RunData) -> Drawn | None:
     wide, narrow = _cuts(lambda cut: plots.heatmap(cut, picture))
     title = str(picture.get("title") or "The policy")
     label = f"{title}: {picture.get('y_label', '')} against {picture.get('x_label', '')}, as a table of colours."
-    return Drawn(wide, narrow, label, str(picture.get("note") or ""))
+    whose = f"The policy of {next(iter(run.members))}. " if run.is_group else ""
+    return Drawn(wide, narrow, label, whose + str(picture.get("note") or ""))
 
 
 def policy_frames(run: RunData) -> list[str]:

@@ -46,6 +46,8 @@ class Dot:
     high: float
     is_agent: bool
     singles: Sequence[float] = ()
+    is_beyond: bool = False
+    """The mean lies left of the axis: an arrow stands for it."""
 
 
 def learning_curve(
@@ -133,7 +135,9 @@ def _dot_rows(axes: "Axes", dots: Sequence[Dot], texts: Sequence[str]) -> None:
         axes.plot([dot.low, dot.high], [row, row], color=colour, linewidth=2.6, alpha=0.55, solid_capstyle="butt")
         if dot.singles:
             axes.plot(dot.singles, [row - 0.26] * len(dot.singles), "|", color=colour, markersize=5)
-        axes.plot([dot.mean], [row], "o", color=colour, markersize=5.5)
+        axes.plot(
+            [dot.mean], [row], "<" if dot.is_beyond else "o", color=colour, markersize=7 if dot.is_beyond else 5.5
+        )
         axes.annotate(
             text,
             (1.02, row),
@@ -162,14 +166,12 @@ def _gap_rows(axes: "Axes", gaps: Sequence[Dot]) -> None:
             low=max(gap.low, left),
             high=max(gap.high, left),
             singles=[single for single in gap.singles if single > 0],
+            is_beyond=gap.mean <= 0,
         )
         for gap in gaps
     ]
     axes.set_xscale("log")
     _dot_rows(axes, shown, [formatting.percent(gap.mean) for gap in gaps])
-    for row, gap in zip(range(len(gaps), 0, -1), gaps, strict=True):
-        if gap.mean <= left:
-            axes.plot([left], [row], "<", color=ACCENT if gap.is_agent else MUTED, markersize=8, clip_on=False)
     axes.set_xlim(left / 1.3, right)
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))

@@ -121,6 +121,7 @@ def test_a_group_shows_its_members_and_links_to_their_reports(group):
         build(group / f"seed-{seed}")
     page = page_of(group)
     assert "Runs of the group" in page.headings
+    assert "This one is seed-0's; the others differ by seed alone." in page.words
     assert [address for address in page.addresses if "seed" in address] == [f"seed-{s}/report.html" for s in range(4)]
     members = [row for row in page.rows if row[0].startswith("seed-")]
     assert members[2] == ["seed-2", "finished", "1.31M", "0:31", members[2][4], "4.733", "0.091 %", "0.024 %"]
