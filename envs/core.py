@@ -252,6 +252,12 @@ def proceed(env: TensorEnv[Any], episode: Episode, action: tf.Tensor, noise: Noi
     return Episode(state, steps), outcome
 
 
+def restart(episode: Episode, outcome: Outcome, fresh: State) -> Episode:
+    """Autoreset: rows whose episode has ended go on from `fresh`, initial states of B rows; the others as they are."""
+    done = tf.logical_or(outcome.terminated, outcome.truncated)
+    return Episode(where(done, fresh, episode.state), tf.where(done, 0, episode.steps))
+
+
 def advance(
     env: TensorEnv[Any], episode: Episode, action: tf.Tensor, noise: Noise, fresh: State
 ) -> tuple[Episode, Outcome]:
@@ -265,5 +271,4 @@ def advance(
         fresh: initial states of B rows (drawn beforehand, so that no random number is drawn inside a loop).
     """
     following, outcome = proceed(env, episode, action, noise)
-    done = tf.logical_or(outcome.terminated, outcome.truncated)
-    return Episode(where(done, fresh, following.state), tf.where(done, 0, following.steps)), outcome
+    return restart(following, outcome, fresh), outcome

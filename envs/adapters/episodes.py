@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from envs import seeding
+from envs import core, seeding
 from envs.core import Noise, State, TensorEnv
 
 FIRST_STATE, NOISE, NEXT_EPISODE = range(3)
@@ -34,6 +34,28 @@ class Drawn(NamedTuple):
         """Writes another draw into some rows."""
         for mine, its in zip(tf.nest.flatten(self), tf.nest.flatten(other), strict=True):
             mine[rows] = its
+
+
+class CompiledStep:
+    """`core.proceed` of a task, compiled. A row gives the same bits in a batch of any size.
+
+    XLA makes another program, which may round otherwise, of a batch of one than of larger ones: a lone row is stepped
+    together with a copy of itself.
+    """
+
+    def __init__(self, env: TensorEnv[Any]) -> None:
+        self._proceed = tf.function(lambda *arguments: core.proceed(env, *arguments), jit_compile=True, autograph=False)
+
+    def __call__(
+        self, episode: core.Episode, action: npt.NDArray[Any], noise: Noise
+    ) -> tuple[core.Episode, core.Outcome]:
+        """One step of n rows."""
+        if len(action) > 1:
+            stepped: tuple[core.Episode, core.Outcome] = self._proceed(episode, action, noise)
+            return stepped
+        twice = tf.nest.map_structure(lambda array: np.repeat(array, 2, 0), (episode, action, noise))
+        once: tuple[core.Episode, core.Outcome] = tf.nest.map_structure(lambda rows: rows[:1], self._proceed(*twice))
+        return once
 
 
 class Episodes:

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envs import core, registry, seeding
-from envs.adapters.episodes import Drawn, Episodes, keys_of
+from envs.adapters.episodes import CompiledStep, Drawn, Episodes, keys_of
 
 Observations = npt.NDArray[np.float32]
 Actions = npt.NDArray[np.int64 | np.float32]
@@ -56,7 +56,7 @@ class GymnasiumVectorEnv(VectorEnv[Observations, Actions, Array]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._episodes = Episodes(self.task)
-        self._advance = tf.function(self._advance_rows, jit_compile=True, autograph=False)
+        self._proceed = CompiledStep(self.task)
         self._keys: npt.NDArray[np.int32] | None = None  # of the episodes that a reset without seed begins
         self._running: Drawn | None = None
         self._upcoming: Drawn | None = None
@@ -105,9 +105,8 @@ class GymnasiumVectorEnv(VectorEnv[Observations, Actions, Array]):
         if not self.action_space.contains(actions):
             raise gymnasium.error.InvalidAction(f"actions are {actions!r}; allowed: {self.action_space}")
         noise = self._running.noise_at(np.asarray(self._episode.steps))
-        self._episode, outcome, observations = self._advance(
-            self._episode, np.asarray(actions, dtype), noise, self._upcoming.state
-        )
+        self._episode, outcome = self._proceed(self._episode, np.asarray(actions, dtype), noise)
+        observations = outcome.final_observation
         terminated, truncated = np.array(outcome.terminated), np.array(outcome.truncated)
         infos: dict[str, Any] = {}
         done = np.nonzero(terminated | truncated)[0]
@@ -115,6 +114,8 @@ class GymnasiumVectorEnv(VectorEnv[Observations, Actions, Array]):
             final = np.asarray(outcome.final_observation)
             for row in done:
                 infos = self._add_info(infos, {"final_obs": final[row].copy(), "final_info": {}}, int(row))
+            self._episode = core.restart(self._episode, outcome, self._upcoming.state)
+            observations = self.task.observe(self._episode.state)
             # The upcoming episodes of these rows now run, and those after them are drawn.
             begun = tf.nest.map_structure(lambda array: array[done], self._upcoming)
             self._running.replace(done, begun)
@@ -133,12 +134,6 @@ class GymnasiumVectorEnv(VectorEnv[Observations, Actions, Array]):
         if self._episode is None:
             raise gymnasium.error.ResetNeeded("call reset() before render()")
         return tuple(self.task.render(self._episode.state, row) for row in range(self.num_envs))
-
-    def _advance_rows(
-        self, episode: core.Episode, actions: tf.Tensor, noise: core.Noise, fresh: core.State
-    ) -> tuple[core.Episode, core.Outcome, tf.Tensor]:
-        episode, outcome = core.advance(self.task, episode, actions, noise, fresh)
-        return episode, outcome, self.task.observe(episode.state)
 
     def _following_keys(self) -> npt.NDArray[np.int32]:
         """The keys of each row's next episode, int32 [n, 2]."""

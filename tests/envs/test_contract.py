@@ -8,7 +8,9 @@ from envs import registry, seeding
 from envs.parameters import ParameterOutOfRange, UnknownParameter
 
 ANY_SEED = st.integers(0, seeding.SEEDS_PER_SPLIT - 1)
-few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+few = settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
 VARIANTS = [
     *((name, {}) for name in registry.names()),
     ("slipway/LostSales-v0", {"lead_time_periods": 1, "demand": "geometric", "demand_mean_units": 3.5}),
