@@ -158,6 +158,7 @@ def test_a_reader_without_eyes_gets_names_for_all(browser, pages):
 
 
 def test_a_members_report_opens_from_the_groups(browser, pages):
+    # A page of the group that was written after its member's links there.
     build(pages["group"].parent / "seed-1")
     browser.get(build(pages["group"].parent).as_uri())
     browser.find_element(By.LINK_TEXT, "seed-1").click()

@@ -117,12 +117,15 @@ def test_every_picture_has_words(complete_run, episodic_run):
 
 
 def test_a_group_shows_its_members_and_links_to_their_reports(group):
-    for seed in range(4):
-        build(group / f"seed-{seed}")
+    for seed in (0, 3):
+        (group / f"seed-{seed}" / "report.html").touch()
     page = page_of(group)
     assert "Runs of the group" in page.headings
     assert "This one is seed-0's; the others differ by seed alone." in page.words
-    assert [address for address in page.addresses if "seed" in address] == [f"seed-{s}/report.html" for s in range(4)]
+    assert [address for address in page.addresses if "seed" in address] == [
+        "seed-0/report.html",
+        "seed-3/report.html",
+    ]
     members = [row for row in page.rows if row[0].startswith("seed-")]
     assert members[2] == ["seed-2", "finished", "1.31M", "0:31", members[2][4], "4.733", "0.091 %", "0.024 %"]
     assert len(members) == 5
@@ -222,17 +225,18 @@ def test_a_folder_that_is_no_run_is_bad_input_and_stays_as_it_was(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_page_that_cannot_be_written_leaves_the_old_one(complete_run, monkeypatch):
-    build(complete_run).write_text("old")
+def test_a_page_that_cannot_be_written_leaves_the_old_one(write_run, monkeypatch):
+    folder = write_run().start(state="queued").folder
+    build(folder).write_text("old")
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        build(complete_run)
-    assert (complete_run / "report.html").read_text() == "old"
-    assert list(complete_run.glob(".report*")) == []
+        build(folder)
+    assert (folder / "report.html").read_text() == "old"
+    assert list(folder.glob(".report*")) == []
 
 
 def test_text_from_files_is_never_markup(write_run):
