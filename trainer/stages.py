@@ -66,8 +66,7 @@ class Stages:
                 if end is End.FINISHED:
                     self._finish()
                 self._directory.move(STATES[end], message=reason)
-                if end is not End.FINISHED:
-                    self.report()
+                self.report()  # with the state that it ended in
             except BaseException as error:
                 for sink in others.values():
                     sink.close()

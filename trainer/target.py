@@ -137,19 +137,19 @@ def told(settings: PPO, env: TensorEnv[Any] | None) -> list[str]:
         sentences.append(
             f"Told: the task's dynamics and the law of its noise. In training, the value of the next state is averaged"
             f" over all {outcomes} outcomes of the noise, so a step also asks the model {outcomes} times"
-            " (agent.expectation_over_noise)."
+            " (`agent.expectation_over_noise`)."
         )
     if settings.expected_reward:
         sentences.append(
-            "Told: each reward averaged over the noise, in place of the sampled one (agent.expected_reward)."
+            "Told: each reward averaged over the noise, in place of the sampled one (`agent.expected_reward`)."
         )
     if settings.common_random_numbers:
         sentences.append(
             f"Arranged: groups of {settings.common_random_numbers} environments meet the same noise"
-            " (agent.common_random_numbers)."
+            " (`agent.common_random_numbers`)."
         )
     if settings.observation_normalisation == "nominal":
-        sentences.append("Told: the usual size of an observation, to normalise it (agent.observation_normalisation).")
+        sentences.append("Told: the usual size of an observation, to normalise it (`agent.observation_normalisation`).")
     if sentences:
         sentences.append("Not told: the optimum, any baseline, or any policy to imitate.")
     return sentences

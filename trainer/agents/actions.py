@@ -83,7 +83,7 @@ class Discrete:
     """
 
     packed_width = 1
-    parameter_names = ("logits",)
+    parameter_names: tuple[str, ...] = ("logits",)
     is_discrete = True
 
     def __init__(self, space: gymnasium.spaces.Discrete) -> None:
@@ -142,7 +142,7 @@ class Continuous:
         space: the action space.
     """
 
-    parameter_names = ("mean", "deviation")
+    parameter_names: tuple[str, ...] = ("mean", "deviation")
     is_discrete = False
 
     def __init__(self, space: gymnasium.spaces.Box) -> None:

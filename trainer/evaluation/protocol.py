@@ -77,7 +77,7 @@ def evaluate(
 def across(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The `evaluation.json` of a group: over training seeds, on the same held-out seeds.
 
-    The strata of the bootstrap are the held-out seeds; within each, training runs are drawn anew.
+    Intervals draw both anew: training runs, and held-out seeds, which all runs share.
 
     Args:
         evaluations: its members', in order.
@@ -91,10 +91,7 @@ def across(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     policies = {}
     for name in first["policies"]:
         table = np.array([evaluation["policies"][name]["per_seed"] for evaluation in evaluations])
-        # A baseline does the same in every run: only held-out seeds can be drawn anew.
-        fixed = len({row.tobytes() for row in table}) == 1
-        strata = table[:1].T if fixed else table.T
-        mean, middle = statistics.mean(strata), statistics.interquartile_mean(strata)
+        mean, middle = statistics.crossed_mean(table), statistics.crossed_interquartile_mean(table)
         policies[name] = {
             **_named(mean, "mean"),
             **_named(middle, "iqm"),
@@ -108,7 +105,7 @@ def across(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             np.subtract(evaluation["policies"][GREEDY]["per_seed"], evaluation["policies"][name]["per_seed"])
             for evaluation in evaluations
         ]
-        differences[name] = _named(statistics.mean(np.array(pair).T), "mean")
+        differences[name] = _named(statistics.crossed_mean(np.array(pair)), "mean")
     exact = [evaluation["exact"][GREEDY] for evaluation in evaluations if evaluation["exact"]]
     merged = {}
     if len(exact) == len(evaluations):
@@ -202,7 +199,8 @@ def _exact(target: Target, learner: PPOLearner) -> ExactScore | None:
 
 def _on_arrays(learner: PPOLearner) -> Any:
     """The greedy policy from numpy observations to numpy actions, thousands of rows at a time."""
-    greedy = tf.function(lambda x: learner.policy(greedy=True)(x, None, None), autograph=False, reduce_retracing=True)
+    spec = tf.TensorSpec([None, *learner.task.observation_shape], tf.float32)
+    greedy = tf.function(lambda x: learner.policy(greedy=True)(x, None, None), autograph=False, input_signature=[spec])
 
     def act(observation: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         parts = [observation[i : i + 65536] for i in range(0, len(observation), 65536)]

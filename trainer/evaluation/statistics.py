@@ -1,4 +1,4 @@
-"""Means and interquartile means with stratified-bootstrap intervals (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264)."""
+"""Means and interquartile means with bootstrap intervals (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264)."""
 
 from typing import Any, NamedTuple
 
@@ -30,6 +30,37 @@ def mean(scores: Floats) -> Estimate:
 def interquartile_mean(scores: Floats) -> Estimate:
     """The mean of the middle half of all scores (`_estimate`): less noisy than a median, robust to outliers."""
     return _estimate(scores, _middle)
+
+
+def crossed_mean(table: Floats) -> Estimate:
+    """The mean over training runs and held-out seeds (`_crossed`)."""
+    return _crossed(table, _mean)
+
+
+def crossed_interquartile_mean(table: Floats) -> Estimate:
+    """The interquartile mean over training runs and held-out seeds (`_crossed`)."""
+    return _crossed(table, _middle)
+
+
+def _crossed(table: Floats, statistic: Any) -> Estimate:
+    """A statistic of a table whose rows and columns were both drawn, with the pigeonhole bootstrap's interval.
+
+    All runs meet the same held-out seeds, so their errors go together: resampling within strata would call the result
+    far more certain than it is. Rows and columns are drawn anew, each by itself (Owen 2007,
+    https://doi.org/10.1214/07-AOAS122).
+
+    Args:
+        table: float64 [training runs, held-out seeds].
+        statistic: as for `_estimate`.
+    """
+    rng = np.random.default_rng(0)
+    runs, seeds = table.shape
+    drawn = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):
+        resampled = table[np.ix_(rng.integers(runs, size=runs), rng.integers(seeds, size=seeds))]
+        drawn[number] = statistic(resampled.ravel(), axis=-1)
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(float(statistic(table.ravel(), axis=-1)), float(low), float(high))
 
 
 def _estimate(scores: Floats, statistic: Any) -> Estimate:

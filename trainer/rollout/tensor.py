@@ -10,7 +10,7 @@ from envs.core import TensorEnv
 from trainer.agents.actions import ActionHead
 from trainer.rollout.base import EpisodeSums, Trajectories
 
-RESET, NOISE, ACTION = range(3)
+RESET, NOISE, ACTION, START = range(4)
 """What a rollout's key is folded with."""
 
 Act = Callable[[tf.Tensor, Any], tuple[tf.Tensor, ...]]
@@ -43,16 +43,26 @@ class TensorRollout(tf.Module):
         self.env, self.num_envs, self.head = env, num_envs, head
         self._keep_states, self._noise_group = keep_states, noise_group or 1
         self._episode = tf.nest.map_structure(
-            lambda value: tf.Variable(value, trainable=False, name="episode"), core.begin(env, key, num_envs)
+            lambda value: tf.Variable(value, trainable=False, name="episode"), self._begin(key)
         )
         self._return = tf.Variable(tf.zeros([num_envs]), trainable=False, name="running_return")
 
     def restart(self, key: tf.Tensor) -> None:
         """Begin all episodes anew."""
-        tf.nest.map_structure(
-            lambda variable, value: variable.assign(value), self._episode, core.begin(self.env, key, self.num_envs)
-        )
+        tf.nest.map_structure(lambda variable, value: variable.assign(value), self._episode, self._begin(key))
         self._return.assign(tf.zeros_like(self._return))
+
+    def _begin(self, key: tf.Tensor) -> core.Episode:
+        """Episodes at their start.
+
+        Those of a task that never ends are cut only for convenience. They begin at different distances from their cut,
+        or else all would start anew at once, and each time the mean reward would say so.
+        """
+        episode = core.begin(self.env, key, self.num_envs)
+        if self.env.objective is core.Objective.EPISODIC:
+            return episode
+        spread = seeding.uniform(seeding.fold(key, START), [self.num_envs]) * float(self.env.max_episode_steps)
+        return episode._replace(steps=tf.cast(spread, tf.int32))
 
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that decides the future."""
