@@ -67,7 +67,7 @@ def allowed(field: "dataclasses.Field[Any]") -> str:
 
 
 def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
-    kind, limits = type(field.default), field.metadata
+    kind, limits, given = type(field.default), field.metadata, value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     right = type(value) is kind
@@ -76,5 +76,5 @@ def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
     elif right:
         right = limits["low"] <= value <= limits["high"]
     if not right:
-        raise ParameterOutOfRange(field.name, value, allowed(field))
+        raise ParameterOutOfRange(field.name, given, allowed(field))
     return value

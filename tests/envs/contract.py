@@ -16,6 +16,12 @@ class Subject:
     def __init__(self, env):
         self.env = env
         self.advance = tf.function(functools.partial(core.advance, env), jit_compile=True, autograph=False)
+        self.draw = tf.function(self._draw, autograph=False)
+
+    def _draw(self, key, step, batch):
+        """A step's noise and initial states."""
+        fold = seeding.fold
+        return self.env.noise(fold(key, 1, step), batch), self.env.reset(fold(key, 2, step), batch)
 
     def episode(self, key, batch):
         return core.begin(self.env, seeding.fold(key, 0), batch)
@@ -31,8 +37,7 @@ class Subject:
         episode = self.episode(key, batch)
         for step in range(steps):
             action = self.actions(generator, batch)
-            noise = self.env.noise(seeding.fold(key, 1, step), batch)
-            fresh = self.env.reset(seeding.fold(key, 2, step), batch)
+            noise, fresh = self.draw(key, tf.constant(step), batch)
             after, outcome = self.advance(episode, action, noise, fresh)
             yield episode, action, noise, fresh, after, outcome
             episode = after

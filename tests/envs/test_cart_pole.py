@@ -109,7 +109,8 @@ def test_baselines_are_ordered_and_below_the_optimum(env):
             alive &= ~(outcome.terminated.numpy() | outcome.truncated.numpy())
         assert not alive.any()
         means.append(total.mean())
-    assert 30 < means[0] < 60 < 150 < means[1] < env.optimum() == 500.0
+    assert means == pytest.approx([42, 485], rel=0.03)
+    assert means[1] < env.optimum() == 500.0
 
 
 def test_a_filmstrip_shows_png_pictures_that_change(env):

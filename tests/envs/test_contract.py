@@ -9,7 +9,7 @@ from envs.parameters import ParameterOutOfRange, UnknownParameter
 
 ANY_SEED = st.integers(0, seeding.SEEDS_PER_SPLIT - 1)
 few = settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 VARIANTS = [
     *((name, {}) for name in registry.names()),
