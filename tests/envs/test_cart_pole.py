@@ -30,6 +30,10 @@ def real():
     return gymnasium.make("CartPole-v1").unwrapped
 
 
+def state_of(rows):
+    return State(*tf.unstack(tf.constant(np.array(rows), tf.float32), axis=1))
+
+
 def controller(observation):
     """Balances for hundreds of steps, then often fails: long episodes of both ends."""
     return int(observation[2] + observation[3] + 0.05 * observation[0] > 0)
@@ -60,9 +64,9 @@ def test_every_step_of_many_episodes_is_gymnasiums(real, step):
             if terminated:
                 break
     assert sum(ends) >= EPISODES / 2
-    after, transition = step(State(tf.constant(np.array(states), tf.float32)), tf.constant(actions), ())
+    after, transition = step(state_of(states), tf.constant(actions), ())
     following, ends = np.array(following), np.array(ends)
-    np.testing.assert_allclose(after.values, following, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(tf.stack(after, -1), following, rtol=1e-6, atol=1e-6)
     limits = np.array([2.4, 12 * 2 * np.pi / 360])
     on_the_edge = (np.abs(np.abs(following[:, [0, 2]]) - limits) < 1e-6).any(1)
     assert on_the_edge.sum() <= 1
@@ -79,7 +83,7 @@ def test_whole_episodes_last_as_long_as_gymnasiums(env, step, real):
         real.reset(seed=0)
         real.state = start
         lengths.append(next(count for count in range(1, 201) if real.step(int(plans[count - 1, row]))[2]))
-    state = State(tf.constant(np.array(starts), tf.float32))
+    state = state_of(starts)
     ours = np.zeros(EPISODES, int)
     for count in range(1, 201):
         state, transition = step(state, tf.constant(plans[count - 1], tf.int32), ())
@@ -91,7 +95,7 @@ def test_whole_episodes_last_as_long_as_gymnasiums(env, step, real):
 def test_the_limits_end_an_episode_only_when_passed(env):
     angle = 12 * 2 * np.pi / 360
     values = [[2.4, 0, 0, 0], [2.41, 0, 0, 0], [-2.41, 0, 0, 0], [0, 0, angle - 1e-4, 0], [0, 0, -angle - 1e-4, 0]]
-    _, transition = env.step(State(tf.constant(values, tf.float32)), tf.zeros([5], tf.int32), ())
+    _, transition = env.step(state_of(values), tf.zeros([5], tf.int32), ())
     np.testing.assert_array_equal(transition.terminated, [False, True, True, False, True])
 
 
@@ -126,8 +130,7 @@ def test_a_filmstrip_shows_png_pictures_that_change(env):
 
 def test_the_picture_follows_cart_and_pole(env):
     upright, leaning, aside = (
-        env.render(State(tf.constant([values], tf.float32)))
-        for values in ([0, 0, 0, 0], [0, 0, 0.2, 0], [1.2, 0, 0, 0])
+        env.render(state_of([values])) for values in ([0, 0, 0, 0], [0, 0, 0.2, 0], [1.2, 0, 0, 0])
     )
     orange = [(picture == (213, 94, 0)).all(-1).nonzero()[1].mean() for picture in (upright, leaning, aside)]
     assert orange[0] == pytest.approx(120, abs=1)
