@@ -83,7 +83,7 @@ def _quiet() -> Iterator[None]:
                 yield
             finally:
                 os.dup2(shown, 2)
-        except BaseException:
+        except Exception:
             held.seek(0)
             sys.stderr.write(held.read().decode(errors="replace"))
             raise

@@ -189,7 +189,7 @@ class PPOLearner(tf.Module):
         return self._act(self.normaliser(observation), mask)
 
     def _act(self, normalised: tf.Tensor, mask: Any) -> tuple[tf.Tensor, ...]:
-        keywords = {"mask": mask} if self.task.masked else {}
+        keywords = {"mask": tf.convert_to_tensor(mask)} if self.task.masked else {}
         return self.head.parameters(self.actor(normalised, **keywords)[0])
 
     def value(self, observation: tf.Tensor) -> tf.Tensor:
