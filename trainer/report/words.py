@@ -117,8 +117,8 @@ def score_meaning(run: RunData) -> list[str]:
         sentences.append("IQM is the interquartile mean: the mean of the middle half of the scores.")
     if len(evaluation.training_seeds) > 1:
         sentences.append(
-            f"Results are across {len(evaluation.training_seeds)} independently trained agents. The intervals say how "
-            "much these differ on the same held-out seeds, not how lucky those seeds are."
+            f"Results are across {len(evaluation.training_seeds)} independently trained agents. The intervals count "
+            "both: other agents, and other held-out seeds, might have been drawn."
         )
     if evaluation.exact:
         sentences.append(_exact_words(evaluation.exact, score))
