@@ -9,7 +9,7 @@ import numpy.typing as npt
 from benchmarks import worker
 from benchmarks.settings import Setting
 from trainer import backend
-from trainer.config.models import PPO, Networks, Schedule
+from trainer.config.models import PPO, Budget, Environment, Networks, RunFile, Schedule
 
 
 def hyperparameters(setting: Setting) -> PPO:
@@ -29,6 +29,17 @@ def hyperparameters(setting: Setting) -> PPO:
         max_gradient_norm=setting.max_gradient_norm,
         adam_epsilon=setting.adam_epsilon,
         networks=Networks(actor=(64, 64), critic=(64, 64), activation="tanh"),
+    )
+
+
+def run_file(setting: Setting, seed: int, store: str) -> RunFile:
+    """The same training as a run of the product."""
+    return RunFile(
+        env=Environment(id="slipway/CartPole-v1"),
+        agent=hyperparameters(setting),
+        seed=seed,
+        budget=Budget(env_steps=setting.env_steps),
+        store=store,
     )
 
 

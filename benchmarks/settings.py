@@ -98,7 +98,7 @@ def purejaxrl(num_envs: int, env_steps: int, speed_steps: int) -> Setting:
         clip_decays=False,
         entropy_coefficient=0.01,
         env_steps=env_steps,
-        evaluate_every=max(batch, 10_240),
+        evaluate_every=max(batch, env_steps // 40),
         speed_steps=speed_steps,
     )
 
