@@ -12,9 +12,9 @@ _HEADER = """\
 
 Generated from `trainer/config/models.py` by `python -m trainer.config.reference`; do not edit.
 
-A run file is YAML (1.2's plain types; each key once) and says everything that decides a run. `slipway train FILE`
-checks it before anything is written, and saves the resolved file, defaults included, as `run.yaml` in the run
-directory. `slipway schema > run-file.schema.json` writes a JSON Schema for editors.
+A run file is YAML (1.2's plain types, without tags and aliases; each key once) and says everything that decides a run.
+`slipway train FILE` checks it before anything is written, and saves the resolved file, defaults included, as `run.yaml`
+in the run directory. `slipway schema > run-file.schema.json` writes a JSON Schema for editors.
 
 Any key can be set on the command line, by its dotted name and a YAML value:
 

@@ -1,4 +1,8 @@
-"""YAML as a run file means it: plain values only, each key once, errors with line and column."""
+"""YAML as a run file means it: plain values only, each key once, errors with line and column.
+
+There are no tags and no aliases: what is read has a type that one can see and is no larger than its text, so that no
+file can keep the machine busy.
+"""
 
 import math
 import re
@@ -15,6 +19,9 @@ _INTEGER = re.compile(r"[-+]?[0-9](_?[0-9])*\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9](_?[0-9])*(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _DIGITS = list("-+0123456789")
 
+MAXIMUM_DEPTH = 32
+"""How deep values may lie in one another: a run file itself needs five."""
+
 
 class _Problem(yaml.MarkedYAMLError):
     """A value that YAML has and a run file may not have."""
@@ -28,6 +35,23 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2's core types, for PyYAML's own (1.1) read `3e-4` as a word, `no` as false and `1:30` as 90."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own attribute, made fresh for this class)
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A value, if it is a plain one."""
+        event = self.peek_event()
+        mark, tag = event.start_mark, getattr(event, "tag", None)
+        if isinstance(event, yaml.AliasEvent):
+            raise _Problem(mark, f"*{event.anchor}", "values, no aliases", "write the value itself in its place")
+        if tag is not None:
+            raise _Problem(mark, tag, "values without tags", "take the tag out")
+        if self.depth == MAXIMUM_DEPTH:
+            cure = "make it flatter"
+            raise _Problem(mark, "its nesting", f"mappings and lists up to {MAXIMUM_DEPTH} levels deep", cure)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """A mapping whose keys are words, each there once."""
@@ -91,8 +115,6 @@ def parse(text: str, source: str) -> Any:
         raise BadInput(
             f"{source}, line {line}, column {column}", chr(error.character), "printable characters", cure
         ) from None
-    except RecursionError:
-        raise BadInput(source, "its nesting", "mappings and lists a few levels deep", "make it flat") from None
 
 
 def _line(text: str, mark: Any) -> str:
@@ -107,6 +129,11 @@ class _Dumper(yaml.SafeDumper):
         key: [*yaml.SafeDumper.yaml_implicit_resolvers.get(key, []), *_Loader.yaml_implicit_resolvers.get(key, [])]
         for key in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
     }
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write a value that is there twice twice, as `_Loader` takes no aliases."""
+        del data
+        return True
 
     def represent_list(self, data: Iterable[Any]) -> Any:
         """Lists in one line: `[64, 64]`."""

@@ -67,11 +67,17 @@ def test_plain_scalars(text, value):
         ("[1]: 2", "line 1, column 1", "a word as the key"),
         ("a: 1e999", "line 1, column 4", "numbers up to"),
         ("a: " + "9" * 5000, "line 1, column 4", "numbers up to"),
-        ("a: *b", "line 1, column 4", "YAML"),
-        ("a: !!python/object/apply:os.system [ls]", "line 1, column 4", "YAML"),
+        ("a: *b", "line 1, column 4", "no aliases"),
+        ("a: &a [1]\nb: *a", "line 2, column 4", "no aliases"),
+        ("&a {a: *a}", "line 1, column 8", "no aliases"),
+        ("a: !!python/object/apply:os.system [ls]", "line 1, column 4", "without tags"),
+        ("a: !!timestamp 2026-01-01", "line 1, column 4", "without tags"),
+        ("a: !!bool abc", "line 1, column 4", "without tags"),
+        ("a: !!int abc", "line 1, column 4", "without tags"),
+        ("a: !mine {}", "line 1, column 4", "without tags"),
         ("a: 1\nb: \x01", "line 2, column 4", "printable"),
         ("--- 1\n--- 2", "line 2", "YAML"),
-        ("a: " + "[" * 5000, "here", "a few levels deep"),
+        ("a: " + "[" * 5000, "line 1, column 35", "levels deep"),
     ],
 )
 def test_faults_tell_line_column_and_what_is_allowed(text, where, said):
@@ -81,6 +87,19 @@ def test_faults_tell_line_column_and_what_is_allowed(text, where, said):
     assert where in caught.value.field
     assert said in caught.value.allowed
     assert caught.value.cure
+
+
+def test_a_value_that_is_there_twice_is_written_twice():
+    shared = [1, {"a": 2}]
+    for text in (yaml_text.dump({"x": shared, "y": shared}), yaml_text.inline({"x": shared, "y": shared})):
+        assert yaml_text.parse(text, "here") == {"x": shared, "y": shared}
+
+
+def test_a_small_file_cannot_become_a_large_value():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
+    with pytest.raises(BadInput, match="no aliases"):
+        yaml_text.parse("\n".join(lines), "here")
 
 
 @given(st.text(max_size=60))
