@@ -5,6 +5,7 @@ another value); what depends on the environment is refused by `trainer.config.ch
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -124,7 +125,7 @@ def _schedule(value: float) -> Callable[[], Schedule]:
 
 
 class Environment(Section):
-    """Which task to learn."""
+    """Which task to learn; an id alone will do."""
 
     id: str = Field(
         min_length=1,
@@ -134,6 +135,17 @@ class Environment(Section):
         default_factory=dict,
         description="The task's parameters (`slipway envs describe ID`); others keep their default.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_id(cls, data: Any) -> Any:
+        return {"id": data} if isinstance(data, str) else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """An id or the keys."""
+        keys = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [{"type": "string", "minLength": 1}, keys]}
 
 
 Layers = Annotated[
@@ -253,13 +265,13 @@ class PPO(Section):
                 )
             )
         if self.common_random_numbers and self.num_envs % self.common_random_numbers:
+            near = _nearest_divisor(self.num_envs, self.common_random_numbers)
             found.append(
                 Contradiction(
                     "common_random_numbers",
                     self.common_random_numbers,
                     f"a divisor of num_envs = {self.num_envs}, at least 2",
-                    f"set it to {max(2, _nearest_divisor(self.num_envs, self.common_random_numbers))},"
-                    " or change num_envs",
+                    f"set it to {near if near > 1 else 'null'}, or change num_envs",
                 )
             )
         if self.objective == "average-reward" and self.discount != 1:
@@ -294,8 +306,11 @@ class PPO(Section):
 
 
 def _nearest_divisor(number: int, wished: int) -> int:
-    """The divisor of `number` nearest to the wished one, the smaller of two."""
-    divisors = [d for d in range(1, min(number, 2 * wished) + 1) if number % d == 0]
+    """The divisor of `number` nearest to the wished one, the smaller of two; 1 only if that was wished, or no other."""
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    divisors = {*small, *(number // d for d in small)}
+    if wished > 1 and number > 1:
+        divisors.remove(1)
     return min(divisors, key=lambda d: (abs(d - wished), d))
 
 
@@ -371,7 +386,7 @@ class RunFile(Section):
         pattern=NAME_PATTERN,
         description="Start of the run's id; null: made of environment and algorithm.",
     )
-    env: Environment = Field(description="The task.")
+    env: Environment = Field(description="The task; its id alone will do.")
     agent: Agent = Field(default_factory=PPO, description="The learner.")
     seed: int = Field(default=0, ge=0, lt=TRAINING_SEEDS, description="Decides all randomness of training.")
     budget: Budget = Field(default_factory=Budget, description="When to stop.")

@@ -22,6 +22,8 @@ def apply(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
             is no mapping.
     """
     result = copy.deepcopy(dict(data))
+    if isinstance(result.get("env"), str):
+        result["env"] = {"id": result["env"]}  # so that `--set env.parameters.x=1` leaves the id
     for override in overrides:
         key, equals, value = override.partition("=")
         path = tuple(part.strip() for part in key.split("."))

@@ -28,8 +28,7 @@ reached at the fraction `until` of the budgeted environment steps (1 if left out
 The least run file names an environment:
 
 ```yaml
-env:
-  id: slipway/CartPole-v1
+env: slipway/CartPole-v1
 ```
 """
 

@@ -59,6 +59,13 @@ def test_a_file_is_loaded_with_overrides_over_it(tmp_path):
     assert run_file.agent.num_envs == PPO().num_envs
 
 
+def test_an_id_alone_is_an_environment():
+    run_file = load.validate({"env": "gymnasium:Pendulum-v1"})
+    assert run_file.env == Environment(id="gymnasium:Pendulum-v1")
+    changed = overrides.apply({"env": "gymnasium:Pendulum-v1"}, ["env.parameters.g=5.0"])
+    assert load.validate(changed).env == Environment(id="gymnasium:Pendulum-v1", parameters={"g": 5.0})
+
+
 def test_overrides_leave_what_they_are_given():
     data = {"env": {"id": "a"}}
     assert overrides.apply(data, ["env.id=b", "env.parameters.x.y=3"]) == {
@@ -103,6 +110,15 @@ def test_wrong_overrides(override, field, cure):
         ("agent.networks.actor=[0]", "agent.networks.actor[0]", 0, "from 1 to 4096", "agent.networks.actor"),
         ("agent.networks.actor=[]", "agent.networks.actor", [], "1 to 8 items", "agent.networks.actor"),
         ("agent.minibatch_size=300", "agent.minibatch_size", 300, "= 1024", "set it to 256"),
+        ("agent={num_envs: 1000000, rollout_steps: 1000000, minibatch_size: 999999999998}",
+         "agent.minibatch_size", 999999999998, "= 1000000000000", "set it to 1000000000000"),
+        ("agent={num_envs: 3, rollout_steps: 1, minibatch_size: 3, common_random_numbers: 2}",
+         "agent.common_random_numbers", 2, "a divisor of num_envs = 3", "set it to 3"),
+        ("agent={num_envs: 1, common_random_numbers: 2, minibatch_size: 1}",
+         "agent.common_random_numbers", 2, "a divisor of num_envs = 1", "set it to null"),
+        ("env=", "env", None, "a word that is not empty, or a mapping", "set env"),
+        ("env=''", "env.id", "", "a word that is not empty", "set env.id"),
+        ("env=5", "env", 5, "a word that is not empty, or a mapping", "set env"),
         ("agent.objective=average-reward", "agent.discount", 0.99, "1, as objective", "set discount to 1"),
         ("agent.common_random_numbers=3", "agent.common_random_numbers", 3, "a divisor of num_envs", "set it to 2"),
         ("agent.networks={shared: true, actor: [3]}", "agent.networks.critic", [64, 64], "[3]", "the same layers"),
@@ -114,7 +130,7 @@ def test_wrong_overrides(override, field, cure):
         ("agent=5", "agent", 5, "a mapping with the keys", "agent"),
         ("evaluation.seeds=null", "evaluation.seeds", None, "a whole number from 2", "get 20"),
     ],
-)
+)  # fmt: skip
 def test_each_wrong_value_is_named_with_what_is_allowed_and_the_cure(change, field, value, allowed, cure):
     (error,) = errors_of(overrides.apply(LEAST, [change]))
     assert error.field == field
