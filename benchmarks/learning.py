@@ -138,10 +138,10 @@ def page(results: dict[str, Any], about: dict[str, Any]) -> str:
         "",
         f"Machine: {machine.words(about)}.",
         "",
-        "The task is lost-sales inventory with lead time L, Poisson demand of mean 5, holding cost 1 and shortage cost p",
-        "per unit ([Zipkin 2008](https://doi.org/10.1287/opre.1070.0471)). A gap is how much more the greedy policy costs",
-        "per period than the optimal one, in percent. Both costs are exact: value iteration on the states that the policy",
-        "reaches, and on all states. Nothing is estimated by simulation.",
+        "The task is lost-sales inventory with lead time L, Poisson demand of mean 5, holding cost 1 and shortage",
+        "cost p per unit ([Zipkin 2008](https://doi.org/10.1287/opre.1070.0471)). A gap is how much more the greedy",
+        "policy costs per period than the optimal one, in percent. Both costs are exact: value iteration on the states",
+        "that the policy reaches, and on all states. Nothing is estimated by simulation.",
         "",
         "## L=4, p=4",
         "",
@@ -174,13 +174,14 @@ def page(results: dict[str, Any], about: dict[str, Any]) -> str:
         if entry is not None:
             lines += [f"`{preset}`:", "", *(f"- {sentence}" for sentence in entry["told"]), ""]
     lines += [
-        "So `lost-sales-ppo` knows the demand's law, and its figures do not compare with those of methods that learn from",
-        "samples alone. Deep Controlled Learning uses a simulator of the task too. `lost-sales-ppo-plain` learns from",
-        "sampled costs alone, as A3C did.",
+        "So `lost-sales-ppo` knows the demand's law, and its figures do not compare with those of methods that learn",
+        "from samples alone. Deep Controlled Learning uses a simulator of the task too. `lost-sales-ppo-plain` learns",
+        "from sampled costs alone, as A3C did.",
         "",
         "## The same settings on other tasks",
         "",
-        "Mean gap in percent over the seeds (the worst in brackets). Only the reward's scale follows the task: 1 / (1 + p).",
+        "Mean gap in percent over the seeds (the worst in brackets). Only the reward's scale follows the task:",
+        "1 / (1 + p).",
         "",
     ]
     rows = []
