@@ -30,6 +30,10 @@ MISSING = _Missing()
 """The value of a `BadInput` for something that was not given at all."""
 
 
+LONGEST_SHOWN = 200
+"""How many characters of a wrong value a message shows."""
+
+
 class SlipwayError(Exception):
     """A fault that has a clear message; the command line prints it without a traceback."""
 
@@ -50,7 +54,10 @@ class BadInput(SlipwayError):
 
     def __init__(self, field: str, value: object, allowed: str, cure: str) -> None:
         self.field, self.value, self.allowed, self.cure = field, value, allowed, cure
-        super().__init__(f"{field}: {value!r} is not allowed\n  allowed: {allowed}\n  fix:     {cure}")
+        shown = repr(value)
+        if len(shown) > LONGEST_SHOWN:
+            shown = f"{shown[:LONGEST_SHOWN]}..."
+        super().__init__(f"{field}: {shown} is not allowed\n  allowed: {allowed}\n  fix:     {cure}")
 
 
 class BadInputs(SlipwayError):

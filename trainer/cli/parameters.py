@@ -117,11 +117,12 @@ def find_run(run: str, store: str) -> Path:
     Raises:
         BadInput: if there is none.
     """
+    from trainer.run import files
     from trainer.store import resolve
     from trainer.store.local import MARKS
 
     def holds_run(folder: Path) -> bool:
-        return any((folder / mark).is_file() for mark in MARKS)
+        return any(files.is_file(folder / mark) for mark in MARKS)
 
     if run and holds_run(Path(run)):
         return Path(run)

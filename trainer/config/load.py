@@ -31,6 +31,8 @@ def read(path: Path) -> dict[str, Any]:
         raise BadInput("RUNFILE", str(path), f"{allowed} ({error.strerror})", cure) from None
     except UnicodeDecodeError as error:
         raise BadInput("RUNFILE", str(path), f"{allowed} in UTF-8 ({error.reason})", "save it as UTF-8 text") from None
+    except ValueError as error:  # a path that no system has, such as one with a null character
+        raise BadInput("RUNFILE", str(path), f"{allowed} ({error})", cure) from None
     return mapping(yaml_text.parse(text, str(path)), str(path))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from trainer.config import check, load, overrides, presets
 from trainer.config.models import RunFile
 from trainer.errors import MISSING, BadInput, nearest
+from trainer.run import files
 
 ALLOWED = "a YAML file, a preset's name, or an environment's id (slipway/..., gymnasium:...)"
 _VERSIONED = re.compile(r".*-v\d+")
@@ -46,7 +47,7 @@ def data(source: str) -> dict[str, Any]:
     if source.startswith((check.OURS, check.GYMNASIUM)):
         return _for_environment(source)
     path = Path(source)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
+    if path.suffix in (".yaml", ".yml") or files.is_file(path):
         return load.read(path)
     if _VERSIONED.fullmatch(source):
         raise check.unknown_environment(source)

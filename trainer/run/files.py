@@ -66,6 +66,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, whatever was given as its name; `Path.is_file` raises for one that is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a folder's entries to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -24,17 +24,24 @@ FILES = {
     "empty.yaml": "",
     "binary.yaml": b"\xff\xfe\x00",
     "tab.yaml": "env:\n\tid: x\n",
+    "alias.yaml": "env: &a {id: slipway/CartPole-v1}\nevaluation: *a\n",
+    "tag.yaml": "env: !!python/object/apply:os.system [true]\n",
 }
 
 # Arguments; then what field, value, allowed and fix must contain.
 WRONG = {
     "nothing to train": (["train"], "RUNFILE", "a missing value", "a YAML file", "lost-sales-ppo"),
     "no such file": (["train", "no.yaml"], "RUNFILE", "no.yaml", "a YAML file", "give the path"),
+    "no path": (["train", "a\0.yaml"], "RUNFILE", "a\\x00.yaml", "a YAML file", "give the path"),
+    "path too long": (["train", "x" * 5000], "RUNFILE", "xxx...", "a YAML file", "presets list"),
+    "path too long, YAML": (["train", "x" * 5000 + ".yaml"], "RUNFILE", "xxx...", "name too long", "give the path"),
     "a folder": (["train", "store.yaml"], "RUNFILE", "store.yaml", "a YAML file", "give the path"),
     "not YAML": (["train", "syntax.yaml"], "syntax.yaml, line 3, column 1", "", "YAML", "mend that line"),
     "tab": (["train", "tab.yaml"], "tab.yaml, line 2, column 1", "id: x", "YAML", "mend that line"),
     "not text": (["train", "binary.yaml"], "RUNFILE", "binary.yaml", "UTF-8", "save it"),
     "key twice": (["train", "twice.yaml"], "twice.yaml, line 3, column 1", "seed", "line 2 has it", "take one"),
+    "alias": (["train", "alias.yaml"], "alias.yaml, line 2, column 13", "*a", "no aliases", "write the value itself"),
+    "tag": (["train", "tag.yaml"], "tag.yaml, line 1, column 6", "tag:yaml.org", "without tags", "take the tag out"),
     "no mapping": (["train", "word.yaml"], "word.yaml", "just a word", "a mapping", "begin with `env:`"),
     "empty": (["train", "empty.yaml"], "empty.yaml", "a missing value", "a mapping", "begin with `env:`"),
     "preset": (["train", "lost-sale-ppo"], "RUNFILE", "lost-sale-ppo", "a preset", "write lost-sales-ppo"),
@@ -101,6 +108,7 @@ WRONG = {
     "resume what is finished": (["resume", "done"], "RUN", "done", "not finished", "train a new run"),
     "resume a finished group": (["resume", "group"], "RUN", "group", "not finished", "train a new group"),
     "resume another version": (["resume", "other"], "RUN", "other", "format 1", "the version of slipway"),
+    "resume, too long": (["resume", "x" * 5000], "RUN", "xxx...", "the id of a run", "runs list"),
     "resume a file": (["resume", "good.yaml"], "RUN", "good.yaml", "a run directory", "runs list"),
     "evaluate nothing": (["evaluate", "zzz"], "RUN", "zzz", "the id of a run", "runs list"),
     "evaluate too few seeds": (["evaluate", "done", "--seeds", "1"], "--seeds", "1", "from 2", "--seeds N"),
