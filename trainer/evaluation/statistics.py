@@ -10,6 +10,12 @@ CONFIDENCE = 0.95
 RESAMPLES = 1000
 TRIMMED = 0.25
 """What an interquartile mean leaves out at each end."""
+ENOUGH_REPETITIONS = 10
+"""From how many repetitions on a stratum is resampled by itself.
+
+Drawing n anew from n underestimates their variance by a factor of 1 - 1/n: with 2, a 95 % interval of a mean would hold
+the truth 83 % of the time.
+"""
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,8 +73,8 @@ def _estimate(scores: Floats, statistic: Any) -> Estimate:
     """A statistic of all scores, and its percentile interval by a stratified bootstrap.
 
     Args:
-        scores: float64 [strata, repetitions]. A resample draws repetitions anew within each stratum. With one
-            repetition each, the strata themselves are drawn.
+        scores: float64 [strata, repetitions]. A resample draws repetitions anew within each stratum. With fewer than
+            `ENOUGH_REPETITIONS`, all scores are one stratum.
         statistic: takes arrays with the resamples along the first axes and `axis=-1` to reduce.
 
     Returns:
@@ -77,7 +83,7 @@ def _estimate(scores: Floats, statistic: Any) -> Estimate:
     value = float(statistic(scores.ravel(), axis=-1))
     if np.ptp(scores) == 0:
         return Estimate(value, value, value)
-    samples = tuple(scores) if scores.shape[1] > 1 else (scores[:, 0],)
+    samples = tuple(scores) if scores.shape[1] >= ENOUGH_REPETITIONS else (scores.ravel(),)
 
     def pooled(*strata: Floats, axis: int = -1) -> Any:
         return statistic(np.concatenate(strata, axis=axis), axis=axis)
