@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.config import check, presets
+from trainer.config import check, gymnasium_task, presets
 
 if TYPE_CHECKING:
     from envs.core import TensorEnv
@@ -75,7 +75,7 @@ def _ours(env_id: str) -> dict[str, Any]:
 def _gymnasium(env_id: str) -> dict[str, Any]:
     from trainer.rollout.gym_vector import GymVector
 
-    env: GymVector = check.make_gymnasium(env_id, {})
+    env: GymVector = gymnasium_task.make(env_id, {})
     try:
         return {
             "id": env_id,

@@ -6,19 +6,15 @@ TensorFlow is imported only if the agent asks something of a task of ours that n
 from typing import TYPE_CHECKING, Any
 
 from trainer import backend
-from trainer.config import explain
+from trainer.config import explain, gymnasium_task
 from trainer.config.models import PPO, RunFile
 from trainer.errors import BadInput, nearest
 
 if TYPE_CHECKING:
     from envs.core import TensorEnv
-    from trainer.rollout.gym_vector import GymVector
 
-OURS, GYMNASIUM = "slipway/", "gymnasium:"
+OURS, GYMNASIUM = "slipway/", gymnasium_task.PREFIX
 """What the ids of tasks of ours, and of any Gymnasium environment, start with."""
-
-EXTRAS = {"box2d": "uv sync --extra box2d"}
-"""Gymnasium's optional packages that slipway has an extra for."""
 
 
 def check(run_file: RunFile) -> None:
@@ -29,7 +25,7 @@ def check(run_file: RunFile) -> None:
     """
     env_id, parameters = run_file.env.id, dict(run_file.env.parameters)
     if env_id.startswith(GYMNASIUM):
-        make_gymnasium(env_id, parameters).close()
+        gymnasium_task.make(env_id, parameters).close()
         found = [_not_offered(*item, env_id) for item in _asked_of_a_model(run_file.agent)]
     else:
         _check_parameters(env_id, parameters)
@@ -48,7 +44,7 @@ def action_kind(env_id: str) -> str:
     """
     if not env_id.startswith(GYMNASIUM):
         return kind_of(make_task(env_id, {}).action_space)
-    env = make_gymnasium(env_id, {})
+    env = gymnasium_task.make(env_id, {})
     env.close()
     return kind_of(env.action_space)
 
@@ -105,38 +101,6 @@ def _check_parameters(env_id: str, parameters: dict[str, Any]) -> None:
         cure = f"write env.parameters.{near}" if near else f"see `slipway envs describe {env_id}`"
         value = error.value if error.name in known else error.name
         raise BadInput(f"env.parameters.{error.name}", value, error.allowed, cure) from None
-
-
-def make_gymnasium(env_id: str, parameters: dict[str, Any]) -> "GymVector":
-    """One copy of a Gymnasium environment; the caller closes it.
-
-    Raises:
-        BadInput: if it cannot be made or trained on.
-    """
-    import warnings
-
-    from trainer.rollout.gym_vector import GymVector
-
-    if parameters.get("vectorization_mode") == "async":
-        parameters = {**parameters, "vectorization_mode": "sync"}  # a process of its own would only take time
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Gymnasium's advice about ids; the training itself lets it through
-            return GymVector(env_id, parameters, 1)
-    except BadInput as error:
-        raise _with_extra(error) from None
-
-
-def _with_extra(error: BadInput) -> BadInput:
-    """The same error, with the command that installs what is missing where slipway has one."""
-    import gymnasium
-
-    if isinstance(error.__cause__, gymnasium.error.DependencyNotInstalled):
-        said = str(error.__cause__).lower()
-        command = next((command for extra, command in EXTRAS.items() if extra in said), None)
-        if command is not None:
-            return BadInput(error.field, error.value, error.allowed, f"run `{command}`")
-    return error
 
 
 def _asked_of_a_model(agent: PPO) -> list[tuple[str, object, str, str]]:

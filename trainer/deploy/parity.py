@@ -19,6 +19,9 @@ RECORD = "parity.json"
 TOLERANCE = 1e-4
 """How far distribution parameters may differ, absolutely and relatively: other fusions round differently."""
 
+LONGEST_SECONDS = 600
+"""How long the fresh process may take; loading TensorFlow takes a few seconds."""
+
 # The process below must not see this package: a user's has TensorFlow alone.
 SCRIPT = """
 import sys
@@ -54,6 +57,9 @@ def check(
     try:
         answers = _fresh(model, given)
         record = compare(answers, learner, observation, mask)
+    except subprocess.TimeoutExpired as error:
+        shutil.rmtree(model)
+        raise SlipwayError(f"the exported model did not answer within {LONGEST_SECONDS} s") from error
     except SlipwayError:
         shutil.rmtree(model)
         raise
@@ -110,6 +116,7 @@ def _fresh(model: Path, given: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDA
             text=True,
             cwd=folder,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
+            timeout=LONGEST_SECONDS,
             check=False,
         )
         if ran.returncode:

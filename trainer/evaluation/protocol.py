@@ -13,6 +13,7 @@ from envs.core import ExactScore
 from envs.seeding import Split
 from trainer.agents.ppo import PPOLearner
 from trainer.config.models import Evaluation
+from trainer.errors import SlipwayError
 from trainer.evaluation import episodes, statistics
 from trainer.evaluation.statistics import CONFIDENCE, Estimate, Floats
 from trainer.loop import Goal
@@ -43,8 +44,11 @@ def evaluate(
         policy_step: environment steps that the policy was trained for.
 
     Raises:
-        SlipwayError: if a score is not finite.
+        SlipwayError: if a weight or a score is not finite.
     """
+    broken = [name for name, variable in learner.state().items() if not _finite(variable)]
+    if broken:
+        raise SlipwayError(f"the policy cannot be evaluated: {', '.join(broken[:3])} hold numbers that are not finite")
     policies = {GREEDY: learner.policy(greedy=True)}
     if settings.stochastic:
         policies[SAMPLED] = learner.policy(greedy=False)
@@ -162,6 +166,11 @@ class Quick:
 def picture(target: Target, learner: PPOLearner) -> dict[str, Any] | None:
     """The content of `policy.json`: a picture of the greedy policy, if the task draws one."""
     return target.env.policy_picture(_on_arrays(learner)) if target.env is not None else None
+
+
+def _finite(variable: tf.Variable) -> bool:
+    values = variable.numpy()
+    return not np.issubdtype(values.dtype, np.floating) or bool(np.isfinite(values).all())
 
 
 def _scores(

@@ -80,6 +80,14 @@ WRONG = {
         ["train", "lost-sales-ppo", "--set", "env.parameters.lead_time_periods=99"],
         *("env.parameters.lead_time_periods", "99", "from 1 to 12", "envs describe"),
     ),
+    "Gymnasium's parameter": (
+        ["train", "gymnasium:FrozenLake-v1", "--set", "env.parameters.map_nme=8x8"],
+        *("env.parameters.map_nme", "map_nme", "one of desc, map_name", "write env.parameters.map_name"),
+    ),
+    "value of Gymnasium's parameter": (
+        ["train", "gymnasium:Pendulum-v1", "--set", "env.parameters.g=heavy"],
+        *("env.parameters", "heavy", "failed in its step", "documentation"),
+    ),
     "not offered": (
         ["train", "good.yaml", "--set", "agent.expectation_over_noise=true"],
         *("agent.expectation_over_noise", "True", "slipway/CartPole-v1", "set agent.expectation_over_noise to false"),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import gymnasium
+import numpy as np
 import pytest
 
 from trainer.config import check, load, presets, source
@@ -74,10 +75,62 @@ def test_wrong_parameters_of_tasks_of_ours(parameters, field, allowed, cure):
     assert cure in error.cure
 
 
-def test_wrong_parameters_of_gymnasium():
-    (error,) = errors_of("gymnasium:Pendulum-v1", {"gravity": 3})
+@pytest.mark.parametrize(
+    ("env_id", "parameters", "field", "allowed", "cure"),
+    [
+        ("Pendulum-v1", {"gravity": 3}, "env.parameters.gravity", "one of g, max_episode_steps", "take it out"),
+        ("FrozenLake-v1", {"map_nme": "8x8"}, "env.parameters.map_nme", "map_name", "write env.parameters.map_name"),
+        ("FrozenLake-v1", {"map_name": "9x9"}, "env.parameters", "9x9", "documentation"),
+        ("Pendulum-v1", {"g": "heavy"}, "env.parameters", "failed in its step", "documentation"),
+    ],
+)
+def test_wrong_parameters_of_gymnasium(env_id, parameters, field, allowed, cure):
+    (error,) = errors_of(f"gymnasium:{env_id}", parameters)
+    assert error.field == field
+    assert allowed in error.allowed
+    assert cure in error.cure
+
+
+def test_all_unknown_parameters_of_gymnasium_are_told():
+    errors = errors_of("gymnasium:Pendulum-v1", {"gravity": 3, "g": 1.0, "mass": 2})
+    assert [error.field for error in errors] == ["env.parameters.gravity", "env.parameters.mass"]
+
+
+def test_an_environment_that_takes_anything_tells_what_it_said(anything):
+    (error,) = errors_of(anything, {"size": 3})
     assert error.field == "env.parameters"
-    assert "gravity" in error.cure
+    assert "no size is good" in error.allowed
+    check.check(load.validate({"env": {"id": anything, "parameters": {"colour": "red"}}}))
+
+
+@pytest.mark.parametrize("parameters", [{"max_episode_steps": 3}, {"vectorization_mode": "async"}, {"colour": "red"}])
+def test_good_parameters_of_gymnasium(anything, parameters):
+    check.check(load.validate({"env": {"id": anything, "parameters": parameters}}))
+
+
+class Anything(gymnasium.Env):
+    """Takes any parameter, allows the second of three actions alone, and numbers them from 5."""
+
+    observation_space = gymnasium.spaces.Box(0, 1, (1,))
+    action_space = gymnasium.spaces.Discrete(3, start=5)
+
+    def __init__(self, render_mode=None, **parameters):
+        if "size" in parameters:
+            raise ValueError("no size is good")
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {"action_mask": np.array([0, 1, 0], np.int8)}
+
+    def step(self, action):
+        assert action == 6
+        return np.zeros(1, np.float32), 0.0, False, False, {"action_mask": np.array([0, 1, 0], np.int8)}
+
+
+@pytest.fixture
+def anything():
+    gymnasium.register("Anything-v0", entry_point=Anything, max_episode_steps=5)
+    yield "gymnasium:Anything-v0"
+    del gymnasium.registry["Anything-v0"]
 
 
 @pytest.mark.parametrize("env_id", ["slipway/CartPole-v1", "gymnasium:CartPole-v1"])
