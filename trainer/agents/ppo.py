@@ -12,6 +12,7 @@ from envs import seeding
 from envs.core import NoiseLaw, TensorEnv
 from trainer.agents import actions, networks, normalisation
 from trainer.agents.advantage import generalised_advantages
+from trainer.agents.permutation import permutation
 from trainer.agents.schedule import value_at
 from trainer.config.models import PPO
 from trainer.policy import Policy
@@ -303,7 +304,7 @@ class PPOLearner(tf.Module):
         def epoch(number: tf.Tensor, sums: tf.Tensor, before: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             del before
             if minibatches > 1:
-                order = tf.argsort(seeding.uniform(seeding.fold(key, SHUFFLE, number), [settings.batch_size]))
+                order = permutation(seeding.fold(key, SHUFFLE, number), settings.batch_size)
                 shuffled = tf.reshape(tf.gather(columns, order), [minibatches, size, columns.shape[1]])
             else:
                 shuffled = columns[None]
