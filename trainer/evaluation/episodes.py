@@ -12,11 +12,8 @@ from envs.core import Objective, TensorEnv
 from envs.seeding import Split
 from trainer.errors import SlipwayError
 from trainer.policy import Policy
-from trainer.rollout.gym import GymSource
 
 RESET, NOISE, ACTION = range(3)
-MOST_STEPS = 100_000
-"""Where an episode of an environment without a time limit is cut."""
 
 Floats = npt.NDArray[np.float64]
 Act = Callable[[Any, Any, Any], Any]
@@ -56,7 +53,7 @@ class TensorEpisodes:
         """
         table = self._compiled().numpy().astype(np.float64)
         scores = dict(zip(self._policies, table.reshape(-1, self._seeds, self._episodes), strict=True))
-        return _finite(scores)
+        return finite(scores)
 
     def _measure(self) -> tf.Tensor:
         env, limit = self._env, self._env.max_episode_steps
@@ -107,46 +104,12 @@ class TensorEpisodes:
         return tf.stack(totals) * scale
 
 
-def gym_episodes(
-    make: Callable[[], GymSource], policies: Mapping[str, Policy], seeds: int, episodes_per_seed: int
-) -> dict[str, Floats]:
-    """Scores of policies on a Gymnasium environment, float64 [S, E] by name: the return of each row's first episode.
-
-    Args:
-        make: gives S * E held-out environments, the same ones each time.
-        policies: by name.
-        seeds: S.
-        episodes_per_seed: E.
+def finite(scores: dict[str, Floats]) -> dict[str, Floats]:
+    """The scores, if all of them are numbers.
 
     Raises:
-        SlipwayError: if a score is not finite.
+        SlipwayError: if one is not.
     """
-    scores = {}
-    for name, policy in policies.items():
-        source = make()
-        act = tf.function(policy, autograph=False)
-        try:
-            scores[name] = _first_returns(source, act).reshape(seeds, episodes_per_seed)
-        finally:
-            source.close()
-    return _finite(scores)
-
-
-def _first_returns(source: GymSource, act: Any) -> Floats:
-    totals, alive = np.zeros(source.num_envs), np.ones(source.num_envs, np.bool_)
-    key = seeding.key_from_seed(0, Split.HELD_OUT)
-    for step in range(source.max_episode_steps or MOST_STEPS):
-        mask = None if source.action_mask is None else tf.constant(source.action_mask)
-        action = act(tf.constant(source.observation), mask, seeding.fold(key, ACTION, tf.constant(step)))
-        outcome = source.step(action.numpy())
-        totals[alive] += outcome.reward[alive]
-        alive &= ~(outcome.terminated | outcome.truncated)
-        if not alive.any():
-            break
-    return totals
-
-
-def _finite(scores: dict[str, Floats]) -> dict[str, Floats]:
     for name, values in scores.items():
         if not np.isfinite(values).all():
             raise SlipwayError(f"the policy {name} has scores that are not finite, so the evaluation says nothing")

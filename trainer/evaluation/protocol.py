@@ -1,7 +1,7 @@
 """What is measured of a trained policy, and what `evaluation.json` says of it."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,15 +9,18 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from envs import seeding
-from envs.core import ExactScore
+from envs.core import ExactScore, StatePolicy
 from envs.seeding import Split
 from trainer.agents.ppo import PPOLearner
 from trainer.config.models import Evaluation
 from trainer.errors import SlipwayError
 from trainer.evaluation import episodes, statistics
+from trainer.evaluation.episodes import TensorEpisodes
+from trainer.evaluation.gym_episodes import GymEpisodes
 from trainer.evaluation.statistics import CONFIDENCE, Estimate, Floats
 from trainer.loop import Goal
 from trainer.policy import Policy
+from trainer.rollout.gym_vector import GymVector
 from trainer.target import Target
 
 FORMAT = 1
@@ -145,20 +148,11 @@ class Quick:
     """
 
     def __init__(self, target: Target, learner: PPOLearner, settings: Evaluation) -> None:
-        self._target, self._learner, self._settings = target, learner, settings
-        self._episodes: episodes.TensorEpisodes | None = None
+        self._measure = _episodes(target, {GREEDY: learner.policy(greedy=True)}, {}, settings)
 
     def __call__(self) -> dict[str, float]:
         """The `rl_eval_score_` metrics."""
-        settings, env = self._settings, self._target.env
-        greedy = self._learner.policy(greedy=True)
-        if env is None:
-            scores = _gym_scores(self._target, {GREEDY: greedy}, settings)[GREEDY]
-        else:
-            if self._episodes is None:
-                policies = {GREEDY: episodes.of_policy(env, greedy)}
-                self._episodes = episodes.TensorEpisodes(env, policies, settings.seeds, settings.episodes_per_seed)
-            scores = self._episodes()[GREEDY]
+        scores = self._measure()[GREEDY]
         value, low, high = statistics.mean(scores)
         return {"rl_eval_score_mean": value, "rl_eval_score_ci_low": low, "rl_eval_score_ci_high": high}
 
@@ -176,20 +170,21 @@ def _finite(variable: tf.Variable) -> bool:
 def _scores(
     target: Target, learner: PPOLearner, policies: Mapping[str, Policy], settings: Evaluation
 ) -> dict[str, Floats]:
-    env = target.env
+    if target.env is None:
+        return _episodes(target, {**policies, RANDOM: _uniform(learner)}, {}, settings)()
+    return _episodes(target, policies, target.env.baselines(), settings)()
+
+
+def _episodes(
+    target: Target, policies: Mapping[str, Policy], baselines: Mapping[str, StatePolicy], settings: Evaluation
+) -> Callable[[], dict[str, Floats]]:
+    """What plays the held-out episodes; baselines of states only where the task is one of ours."""
+    env, size = target.env, (settings.seeds, settings.episodes_per_seed)
     if env is None:
-        uniform = _uniform(learner)
-        return _gym_scores(target, {**policies, RANDOM: uniform}, settings)
+        return GymEpisodes(lambda rows: GymVector(target.env_id, target.parameters, rows), policies, *size)
     acts = {name: episodes.of_policy(env, policy) for name, policy in policies.items()}
-    acts |= {name: episodes.of_baseline(baseline) for name, baseline in env.baselines().items()}
-    return episodes.TensorEpisodes(env, acts, settings.seeds, settings.episodes_per_seed)()
-
-
-def _gym_scores(target: Target, policies: Mapping[str, Policy], settings: Evaluation) -> dict[str, Floats]:
-    rows = settings.seeds * settings.episodes_per_seed
-    return episodes.gym_episodes(
-        lambda: target.source(rows, 0, Split.HELD_OUT), policies, settings.seeds, settings.episodes_per_seed
-    )
+    acts |= {name: episodes.of_baseline(baseline) for name, baseline in baselines.items()}
+    return TensorEpisodes(env, acts, *size)
 
 
 def _uniform(learner: PPOLearner) -> Policy:
