@@ -1,6 +1,7 @@
 """What depends on the environment."""
 
 import builtins
+import re
 import subprocess
 import sys
 
@@ -31,6 +32,25 @@ def errors_of(env_id, parameters=None, agent=None):
 @pytest.mark.parametrize("name", presets.names())
 def test_presets_fit_their_environments(name):
     check.check(load.validate(presets.data(name)))
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_the_iterations_that_presets_speak_of(name):
+    said = re.findall(r"# (\d+) iterations", presets.text(name))
+    run_file = load.validate(presets.data(name))
+    assert said in ([], [str(run_file.iterations)])
+    if said:
+        assert run_file.iterations * run_file.agent.batch_size == run_file.budget.env_steps
+
+
+def test_the_presets_of_lost_sales():
+    told, plain = (load.validate(presets.data(f"lost-sales-ppo{end}")).agent for end in ("", "-plain"))
+    assert (told.expected_reward, told.expectation_over_noise) == (True, True)
+    assert (told.gae_lambda, told.advantage_normalisation) == (0.9, False)
+    # What any environment can use: samples alone, settings that do not change.
+    assert (plain.expected_reward, plain.expectation_over_noise, plain.common_random_numbers) == (False, False, None)
+    assert plain.learning_rate.constant
+    assert plain.entropy_coefficient.constant
 
 
 @pytest.mark.parametrize(
