@@ -1,17 +1,15 @@
 """What the commands do: train, resume, evaluate, report; on one run, or on a group that differs by seed alone."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from trainer import backend
 from trainer.config.models import Evaluation, RunFile
-from trainer.errors import BadInput, ExitCode
-from trainer.loop import End
+from trainer.errors import ExitCode
 from trainer.progress import Progress
-from trainer.run import files, group, ids
-from trainer.run.directory import RunDirectory, lock_folder
+from trainer.run import files, group, ids, resumable
+from trainer.run.directory import RunDirectory, check_free, lock_folder
 from trainer.run.status import State
 
 EXIT_CODES = {
@@ -61,9 +59,7 @@ def train(run_file: RunFile, *, run_id: str | None, training_seeds: int, progres
     store = resolve(run_file.store)
     store.check_writable()
     run_id = ids.check(run_id) if run_id is not None else ids.new(run_file)
-    if store.folder(run_id).exists():  # said before the environment is made, which takes seconds
-        cure = "choose another --run-id, or leave it out; `slipway resume` goes on with a run"
-        raise BadInput("--run-id", run_id, f"an id that {run_file.store} does not have yet", cure)
+    check_free(store.folder(run_id))  # said before the environment is made, which takes seconds
     check(run_file)
     if training_seeds > 1:
         return _train_group(group.create(store, run_id, group.with_seeds(run_file, training_seeds)), progress)
@@ -83,16 +79,11 @@ def resume(folder: Path, *, progress: Progress) -> Outcome:
         BadInput: if there is no such run, it is finished, another process writes to it, or another version made it.
         SlipwayError: if training fails; what was saved stays.
     """
+    resumable.check(folder)
+    backend.prepare()
     if group.is_group(folder):
-        members = group.members(folder)
-        if all(member.status().state is State.FINISHED for member in members) and (folder / "evaluation.json").exists():
-            cure = "train a new group; `slipway evaluate` and `slipway report` still work on this one"
-            raise BadInput("RUN", str(folder), "a group with a run that is not finished", cure)
-        backend.prepare()
         return _train_group(folder, progress)
     directory = RunDirectory.open(folder)
-    directory.check_resumable()
-    backend.prepare()
     with directory.lock():
         return _train_one(directory, progress)
 
@@ -129,7 +120,14 @@ def evaluate(
             finally:
                 stages.close()
 
-    return _on_each(folder, one, progress)
+    if not group.is_group(folder):
+        one(RunDirectory.open(folder))
+        return _outcome(folder)
+    with lock_folder(folder, folder.name):
+        for member in group.members(folder):
+            one(member)
+        _evaluate_group(folder)
+    return _outcome(folder)
 
 
 def report(folder: Path) -> Outcome:
@@ -150,10 +148,10 @@ def _train_one(directory: RunDirectory, progress: Progress) -> Outcome:
 
     stages = Stages(directory, directory.run_file(), progress)
     try:
-        end = stages.run()
+        stages.run()
     finally:
         stages.close()
-    return _outcome(directory.folder, complete=end is End.FINISHED)
+    return _outcome(directory.folder)
 
 
 def _train_group(folder: Path, progress: Progress) -> Outcome:
@@ -169,19 +167,6 @@ def _train_group(folder: Path, progress: Progress) -> Outcome:
     return _outcome(folder)
 
 
-def _on_each(folder: Path, work: Callable[[RunDirectory], None], progress: Progress) -> Outcome:
-    """Do something to a run, or to each member of a group and then to the group's files."""
-    del progress
-    if not group.is_group(folder):
-        work(RunDirectory.open(folder))
-        return _outcome(folder)
-    with lock_folder(folder, folder.name):
-        for member in group.members(folder):
-            work(member)
-        _evaluate_group(folder)
-    return _outcome(folder)
-
-
 def _evaluate_group(folder: Path) -> None:
     """`evaluation.json` and `report.html` across the members."""
     from trainer.evaluation import protocol
@@ -193,11 +178,10 @@ def _evaluate_group(folder: Path) -> None:
     build.build(folder)
 
 
-def _outcome(folder: Path, *, complete: bool = True) -> Outcome:
+def _outcome(folder: Path) -> Outcome:
     """What the files of a run or a group say."""
     from trainer.report import data, words
 
-    del complete
     run = data.read(folder)
     directories = group.members(folder) if group.is_group(folder) else [RunDirectory.open(folder)]
     statuses = [directory.status() for directory in directories]
@@ -216,7 +200,9 @@ def _outcome(folder: Path, *, complete: bool = True) -> Outcome:
     lines = []
     if status.message:
         lines.append(f"{status.run_id} is {status.state}: {status.message}")
-    if unfinished:
+    if status.state is State.STOPPED_BY_BUDGET:
+        lines.append(f"To go on, raise the budget in {directories[0].folder / 'run.yaml'}: slipway resume {folder}")
+    elif unfinished:
         lines.append(f"Go on with: slipway resume {folder}")
     if page.is_file():
         lines.append(f"Report: {page}")

@@ -12,11 +12,12 @@ from envs import seeding
 from envs.core import NoiseLaw, TensorEnv
 from trainer.agents import actions, networks, normalisation
 from trainer.agents.advantage import generalised_advantages
+from trainer.agents.packing import Packing
 from trainer.agents.permutation import permutation
 from trainer.agents.schedule import value_at
 from trainer.config.models import PPO
 from trainer.policy import Policy
-from trainer.rollout.base import Trajectories
+from trainer.rollout.base import Trajectories, flat
 
 WEIGHTS, SHUFFLE = 1001, 1002
 """What the learner's keys are folded with."""
@@ -227,27 +228,27 @@ class PPOLearner(tf.Module):
         self.optimiser.learning_rate.assign(rate)
         self.agent.clip_ratio = value_at(settings.clip_ratio, fraction)
         self.agent.entropy_coefficient = value_at(settings.entropy_coefficient, fraction)
-        packing = _Packing(self.head, self.task.observation_shape, self.mask_width)
+        packing = Packing(self.head, self.task.observation_shape, self.mask_width)
         columns = packing.pack(
-            self.normaliser(_flat(batch.observation)), batch, _flat(value), _flat(advantage), _flat(target)
+            self.normaliser(flat(batch.observation)), batch, flat(value), flat(advantage), flat(target)
         )
         means = self._epochs(columns, packing, key)
-        self.normaliser.update(_flat(batch.observation))
+        self.normaliser.update(flat(batch.observation))
         loss, value_loss, entropy, divergence, clipped, norm = tf.unstack(means)
         return Signals(loss, value_loss, entropy, divergence, clipped, norm, explained, rate)
 
     def _targets(self, batch: Trajectories) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """V(s), advantages and value targets, float32 [T, N] each."""
         settings, shape = self.settings, batch.reward.shape
-        value = tf.reshape(self.value(_flat(batch.observation)), shape)
+        value = tf.reshape(self.value(flat(batch.observation)), shape)
         reward, next_value, terminated = batch.reward, None, batch.terminated
         if settings.expected_reward:
-            reward = tf.reshape(self._env.expected_reward(_flat(batch.state), self._env_action(batch)), shape)
+            reward = tf.reshape(self._env.expected_reward(flat(batch.state), self._env_action(batch)), shape)
         if self._noise_law is not None:
             next_value = self._expected_next_value(batch, self._noise_law)
             terminated = tf.zeros_like(terminated)  # the expectation has counted the outcomes that end the episode
         else:
-            next_value = tf.reshape(self.value(_flat(batch.final_observation)), shape)
+            next_value = tf.reshape(self.value(flat(batch.final_observation)), shape)
         if settings.objective == "average-reward":
             reward = reward - tf.reduce_mean(reward)
         reward = reward * settings.reward_scale
@@ -267,7 +268,7 @@ class PPOLearner(tf.Module):
         return value, advantage, target
 
     def _env_action(self, batch: Trajectories) -> tf.Tensor:
-        return self.head.to_env(_flat(batch.action))
+        return self.head.to_env(flat(batch.action))
 
     def _expected_next_value(self, batch: Trajectories, law: NoiseLaw) -> tf.Tensor:
         """E[V(s')] over the noise's K outcomes, float32 [T, N].
@@ -296,7 +297,7 @@ class PPOLearner(tf.Module):
         )
         return out.stack()
 
-    def _epochs(self, columns: tf.Tensor, packing: "_Packing", key: tf.Tensor) -> tf.Tensor:
+    def _epochs(self, columns: tf.Tensor, packing: Packing, key: tf.Tensor) -> tf.Tensor:
         """All gradient steps of an iteration; the means of the first six signals, float32 [6]."""
         settings = self.settings
         size, minibatches = settings.minibatch_size, settings.batch_size // settings.minibatch_size
@@ -329,7 +330,7 @@ class PPOLearner(tf.Module):
         number, sums, _ = tf.while_loop(again, epoch, start, maximum_iterations=settings.epochs, parallel_iterations=1)
         return sums / tf.cast(number * minibatches, tf.float32)
 
-    def _gradient_step(self, packing: "_Packing", rows: tf.Tensor) -> tf.Tensor:
+    def _gradient_step(self, packing: Packing, rows: tf.Tensor) -> tf.Tensor:
         """One step of Adam on one minibatch; six signals, float32 [6]."""
         settings, data = self.settings, packing.unpack(rows)
         advantage = _standardised(data.advantage) if settings.advantage_normalisation else data.advantage
@@ -380,52 +381,6 @@ class PPOLearner(tf.Module):
         return actor + critic, norm
 
 
-class _Rows(NamedTuple):
-    observation: tf.Tensor  # normalised, float32 [B, ...]
-    mask: Any
-    action: tf.Tensor
-    log_probability: tf.Tensor
-    value: tf.Tensor
-    advantage: tf.Tensor
-    target: tf.Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class _Packing:
-    """All that a gradient step needs of a transition in one float32 row, so that a shuffle is one gather."""
-
-    head: actions.ActionHead
-    observation_shape: tuple[int, ...]
-    mask_width: int
-
-    def pack(
-        self, observation: tf.Tensor, batch: Trajectories, value: tf.Tensor, advantage: tf.Tensor, target: tf.Tensor
-    ) -> tf.Tensor:
-        """Rows float32 [T * N, width]."""
-        action, behaviour = _flat(batch.action), tuple(_flat(x) for x in batch.behaviour)
-        parts = [
-            tf.reshape(observation, [observation.shape[0], -1]),
-            self.head.pack(action),
-            tf.stack([self.head.log_probability(behaviour, action), value, advantage, target], 1),
-        ]
-        if self.mask_width:
-            parts.append(tf.cast(_flat(batch.mask), tf.float32))
-        return tf.concat(parts, 1)
-
-    def unpack(self, rows: tf.Tensor) -> _Rows:
-        """The inverse."""
-        size = 1
-        for n in self.observation_shape:
-            size *= n
-        observation, action, scalars, mask = tf.split(rows, [size, self.head.packed_width, 4, self.mask_width], 1)
-        return _Rows(
-            tf.reshape(observation, [-1, *self.observation_shape]),
-            mask > 0.5,
-            self.head.unpack(action),
-            *tf.unstack(scalars, axis=1),
-        )
-
-
 def _normaliser(settings: PPO, task: Task) -> normalisation.Identity:
     if settings.observation_normalisation == "running":
         return normalisation.Running(task.observation_shape)
@@ -435,11 +390,6 @@ def _normaliser(settings: PPO, task: Task) -> normalisation.Identity:
             raise ValueError("the task states no nominal observation")
         return normalisation.Nominal(*known)
     return normalisation.Identity()
-
-
-def _flat(nest: Any) -> Any:
-    """[T, N, ...] to [T * N, ...]."""
-    return tf.nest.map_structure(lambda x: tf.reshape(x, [x.shape[0] * x.shape[1], *x.shape[2:]]), nest)
 
 
 def _rows(observation: Any) -> Any:

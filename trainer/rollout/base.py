@@ -30,3 +30,8 @@ class EpisodeSums(NamedTuple):
     count: tf.Tensor  # float32 scalar
     returns: tf.Tensor  # float32 scalar
     steps: tf.Tensor  # float32 scalar
+
+
+def flat(nest: Any) -> Any:
+    """[T, N, ...] to [T * N, ...]."""
+    return tf.nest.map_structure(lambda x: tf.reshape(x, [x.shape[0] * x.shape[1], *x.shape[2:]]), nest)
