@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from trainer.checkpoint import Checkpoints
 from trainer.config.models import Evaluation, RunFile
-from trainer.deploy import export, parity
+from trainer.deploy import export
 from trainer.errors import BadInput, SlipwayError
 from trainer.evaluation import protocol
 from trainer.loop import Counters, End, Loop
@@ -158,14 +158,14 @@ class Stages:
         """What follows a complete training."""
         self.evaluate(self._run_file.evaluation)
         self._progress.phase("exporting")
-        model = export.export(
+        export.export(
             self._training.learner,
             self._directory.model,
+            *self._target.observations(self._training),
             run_id=self._directory.run_id,
             env_id=self._run_file.env.id,
             step=self._counters.env_steps,
         )
-        parity.check(model, self._training.learner, *self._target.observations(self._training))
         self.report()
 
     def _describe(self) -> None:

@@ -13,14 +13,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.agents.ppo import PPOLearner
+from trainer.deploy import parity
 from trainer.errors import SlipwayError
 from trainer.run import files
 
 FORMAT = 1
 DESCRIPTION = "model.json"
+ASIDE, REJECTED = ".writing-", "rejected-"
+"""How the names of folders begin that are no version: being written, or found to act otherwise."""
 
 
 def signatures(learner: PPOLearner, holder: tf.Module) -> dict[str, Any]:
@@ -57,12 +62,25 @@ def signatures(learner: PPOLearner, holder: tf.Module) -> dict[str, Any]:
     }
 
 
-def export(learner: PPOLearner, models: Path, *, run_id: str, env_id: str, step: int) -> Path:
-    """Write the next version of a run's model; whole, or not at all.
+def export(
+    learner: PPOLearner,
+    models: Path,
+    observation: npt.NDArray[np.float32],
+    mask: npt.NDArray[np.bool_] | None,
+    *,
+    run_id: str,
+    env_id: str,
+    step: int,
+) -> Path:
+    """Write the next version of a run's model: whole and shown to act as the learner (`parity`), or not at all.
+
+    The caller holds the run's lock.
 
     Args:
         learner: with the weights to export.
         models: the folder of all versions.
+        observation: float32 [B, ...], what to compare on.
+        mask: bool [B, n], likewise; None if the task has none.
         run_id: for `model.json`.
         env_id: likewise.
         step: environment steps that the policy was trained for.
@@ -71,25 +89,43 @@ def export(learner: PPOLearner, models: Path, *, run_id: str, env_id: str, step:
         The version's folder: `models/1`, `models/2`, ...
 
     Raises:
-        SlipwayError: if the disk is full or fails.
+        SlipwayError: if the disk is full or fails, or the model does not act as the learner; it is then kept as
+            `models/rejected-N`.
     """
-    holder = tf.Module(name="policy")
-    functions = signatures(learner, holder)
     aside: Path | None = None
     try:
         models.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=models))
+        for left in models.glob(f"{ASIDE}*"):  # by a process that was killed
+            shutil.rmtree(left)
+        aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=models))
         aside.chmod(0o755)
-        tf.saved_model.save(holder, str(aside), signatures=functions)
-        files.write_json(aside / DESCRIPTION, _description(learner, run_id, env_id, step))
-        target = models / str(max(versions(models), default=0) + 1)
+        _write(learner, aside, _description(learner, run_id, env_id, step))
+        record = parity.check(aside, learner, observation, mask)
+        number = max(versions(models), default=0) + 1
+        if not record["passed"]:
+            rejected = models / f"{REJECTED}{number}"
+            shutil.rmtree(rejected, ignore_errors=True)
+            aside.rename(rejected)
+            raise SlipwayError(
+                f"the exported model does not act as the trained policy: {record['differing_actions']} of"
+                f" {record['rows']} actions differ (parity.json has more); it was set aside as {rejected}"
+            )
+        files.sync_tree(aside)
+        target = models / str(number)
         aside.rename(target)
         files.sync_folder(models)
     except (OSError, tf.errors.OpError) as error:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
         raise SlipwayError(f"cannot write the model to {models}: {error}") from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)  # no longer there if all went well
     return target
+
+
+def _write(learner: PPOLearner, folder: Path, description: dict[str, Any]) -> None:
+    holder = tf.Module(name="policy")
+    tf.saved_model.save(holder, str(folder), signatures=signatures(learner, holder))
+    files.write_json(folder / DESCRIPTION, description)
 
 
 def versions(models: Path) -> list[int]:

@@ -1,26 +1,32 @@
 """Shows that an exported model acts as the trained policy does: loaded in a fresh process, on recorded observations."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from trainer.agents.ppo import PPOLearner
 from trainer.errors import SlipwayError
 from trainer.run import files
 
 RECORD = "parity.json"
+FORMAT = 1
 TOLERANCE = 1e-4
 """How far distribution parameters may differ, absolutely and relatively: other fusions round differently."""
-
+SAMPLE_SEED = (7, 11)
+"""What the model's samples are drawn with."""
 LONGEST_SECONDS = 600
 """How long the fresh process may take; loading TensorFlow takes a few seconds."""
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 # The process below must not see this package: a user's has TensorFlow alone.
 SCRIPT = """
@@ -29,8 +35,10 @@ import numpy as np
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 given = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
+seed = given.pop("seed")
 answers = {f"distribution/{k}": v for k, v in model.signatures["distribution"](**given).items()}
 answers["action"] = model.signatures["serving_default"](**given)["action"]
+answers["sample"] = model.signatures["sample"](**given, seed=seed)["action"]
 assert not any(name.split(".")[0] in ("trainer", "envs", "tf_agents") for name in sys.modules)
 np.savez(sys.argv[3], **{name: value.numpy() for name, value in answers.items()})
 """
@@ -39,88 +47,128 @@ np.savez(sys.argv[3], **{name: value.numpy() for name, value in answers.items()}
 def check(
     model: Path, learner: PPOLearner, observation: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_] | None
 ) -> dict[str, Any]:
-    """Compare a model with its learner, and write `parity.json` beside it; a model that differs is set aside.
+    """Compare a model with its learner, and write what came of it to `parity.json` beside it.
 
     Args:
-        model: the version's folder.
+        model: the model's folder.
         learner: what was exported.
         observation: float32 [B, ...].
         mask: bool [B, n], or None.
 
     Returns:
-        What was written.
+        What was written; `passed` says whether the model acts as the learner.
 
     Raises:
-        SlipwayError: if the model cannot be loaded, or acts otherwise.
+        SlipwayError: if the model cannot be loaded or asked.
     """
-    given = {"observation": observation} if mask is None else {"observation": observation, "mask": mask}
-    try:
-        answers = _fresh(model, given)
-        record = compare(answers, learner, observation, mask)
-    except subprocess.TimeoutExpired as error:
-        shutil.rmtree(model)
-        raise SlipwayError(f"the exported model did not answer within {LONGEST_SECONDS} s") from error
-    except SlipwayError:
-        shutil.rmtree(model)
-        raise
+    given: Arrays = {"observation": observation, "seed": np.array(SAMPLE_SEED, np.int32)}
+    if mask is not None:
+        given["mask"] = mask
+    record = compare(_fresh(model, given), learner, observation, mask)
     files.write_json(model / RECORD, record)
-    if not record["passed"]:
-        aside = model.with_name(f"rejected-{model.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        model.rename(aside)
-        raise SlipwayError(
-            f"the exported model does not act as the trained policy: {record['differing_actions']} of"
-            f" {record['rows']} actions differ; it was moved to {aside}"
-        )
     return record
 
 
 def compare(
-    answers: dict[str, npt.NDArray[Any]],
+    answers: Mapping[str, npt.NDArray[Any]],
     learner: PPOLearner,
     observation: npt.NDArray[np.float32],
     mask: npt.NDArray[np.bool_] | None,
 ) -> dict[str, Any]:
-    """How the answers of a model differ from the learner's, by name of a record's entries."""
-    parameters = learner.act(observation, () if mask is None else mask)
-    worst, same = 0.0, np.ones(len(observation), np.bool_)
-    for name, value in zip(learner.head.parameter_names, parameters, strict=True):
-        expected, got = np.asarray(value, np.float64), answers[f"distribution/{name}"].astype(np.float64)
-        # Masked logits are the least float32; what counts is that they are the same there.
-        apart = np.where(expected == got, 0.0, np.abs(expected - got) / (1.0 + np.abs(expected)))
-        worst = max(worst, float(apart.max(initial=0.0)))
-    action = np.asarray(learner.head.to_env(learner.head.mode(parameters)), np.float64)
-    gaps = np.abs(action - answers["action"]).reshape(len(observation), -1).max(1)
-    same = gaps <= (0.0 if learner.head.is_discrete else TOLERANCE * (1.0 + np.abs(action).max(initial=0.0)))
-    if learner.head.is_discrete:
-        top = np.sort(np.asarray(parameters[0]), axis=1)[:, -2:]
-        tied = top[:, -1] - top[:, 0] <= TOLERANCE * (1.0 + np.abs(top[:, -1]))
-        same = same | tied  # two actions that are equally good within rounding
+    """How the answers of a model differ from the learner's, by name of a record's entries.
+
+    Args:
+        answers: `action`, `sample` and `distribution/...`, each [B, ...].
+        learner: what was exported.
+        observation: float32 [B, ...].
+        mask: bool [B, n], or None.
+    """
+    head = learner.head
+    with tf.device("/CPU:0"):  # as the fresh process: a GPU may multiply with fewer bits
+        parameters = learner.act(tf.constant(observation), () if mask is None else tf.constant(mask))
+        noise = head.noise(tf.constant(SAMPLE_SEED), [len(observation)])
+        actions = {"action": head.mode(parameters), "sample": head.sample(parameters, noise)}
+    worst = max(
+        _apart(np.asarray(value), answers[f"distribution/{name}"])
+        for name, value in zip(head.parameter_names, parameters, strict=True)
+    )
+    space = learner.task.action_space
+    different = {}
+    for name, action in actions.items():
+        expected = np.asarray(head.to_env(action))
+        if isinstance(space, gymnasium.spaces.Discrete):
+            scores = np.asarray(parameters[0] + (noise if name == "sample" else 0.0))
+            same = _same_choices(scores, expected - space.start, answers[name] - space.start)
+        else:
+            same = _same_numbers(expected, answers[name])
+        different[name] = int((~same).sum())
     return {
-        "format": 1,
+        "format": FORMAT,
         "rows": len(observation),
-        "differing_actions": int((~same).sum()),
+        "differing_actions": different["action"],
+        "differing_samples": different["sample"],
         "largest_relative_difference": worst,
         "tolerance": TOLERANCE,
-        "passed": bool(same.all() and worst <= TOLERANCE),
+        "passed": not any(different.values()) and worst <= TOLERANCE,
     }
 
 
-def _fresh(model: Path, given: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+def _apart(expected: npt.NDArray[Any], got: npt.NDArray[Any]) -> float:
+    """The largest difference, relative to one plus the size; the largest float where one is no number."""
+    one, other = expected.astype(np.float64), got.astype(np.float64)
+    if one.shape != other.shape or not np.isfinite(other).all():
+        return float(np.finfo(np.float64).max)  # JSON has no infinity
+    # Masked logits are the least float32; what counts is that they are the same there.
+    return float(np.where(one == other, 0.0, np.abs(one - other) / (1.0 + np.abs(one))).max(initial=0.0))
+
+
+def _same_choices(scores: npt.NDArray[Any], expected: npt.NDArray[Any], got: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which rows choose alike, bool [B]; where two choices have the same score within the tolerance, either will do.
+
+    Args:
+        scores: [B, n], of which the largest is chosen.
+        expected: integers [B].
+        got: the model's.
+    """
+    rows, count = scores.shape
+    if got.shape != expected.shape:
+        return np.zeros(rows, np.bool_)
+    best = scores[np.arange(rows), expected]
+    taken = scores[np.arange(rows), np.clip(got, 0, count - 1)]
+    tied = (got >= 0) & (got < count) & (best - taken <= TOLERANCE * (1.0 + np.abs(best)))
+    return (got == expected) | tied
+
+
+def _same_numbers(expected: npt.NDArray[Any], got: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which rows' actions are the same within the tolerance, bool [B]."""
+    if got.shape != expected.shape:
+        return np.zeros(len(expected), np.bool_)
+    near = np.abs(expected - got) <= TOLERANCE * (1.0 + np.abs(expected))
+    return near.reshape(len(expected), -1).all(1)
+
+
+def _fresh(model: Path, given: Arrays) -> Arrays:
+    """The model's answers, from a process that has TensorFlow alone."""
     with tempfile.TemporaryDirectory(prefix="slipway-parity-") as folder:
         inputs, outputs = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
-        np.savez(inputs, allow_pickle=False, **given)
-        ran = subprocess.run(  # noqa: S603  # our own script, our own paths
-            [sys.executable, "-I", "-c", SCRIPT, str(model.absolute()), str(inputs), str(outputs)],
-            capture_output=True,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
-            timeout=LONGEST_SECONDS,
-            check=False,
-        )
+        try:
+            np.savez(inputs, allow_pickle=False, **given)
+            ran = subprocess.run(  # noqa: S603  # our own script, our own paths
+                [sys.executable, "-I", "-c", SCRIPT, str(model.absolute()), str(inputs), str(outputs)],
+                capture_output=True,
+                text=True,
+                cwd=folder,
+                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
+                timeout=LONGEST_SECONDS,
+                start_new_session=True,  # Ctrl-C is for the run, which ends in its own way
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SlipwayError(f"the exported model did not answer within {LONGEST_SECONDS} s") from error
+        except OSError as error:
+            raise SlipwayError(f"the exported model cannot be checked: {error}") from error
         if ran.returncode:
-            reason = ran.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise SlipwayError(f"the exported model {model} cannot be used by itself: {reason[0]}")
+            reason = ran.stderr.strip().splitlines()[-1:] or [f"exit code {ran.returncode}"]
+            raise SlipwayError(f"the exported model cannot be used by itself: {reason[0]}")
         with np.load(outputs) as loaded:
             return dict(loaded)

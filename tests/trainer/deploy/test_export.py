@@ -1,13 +1,13 @@
 """Exported models act as the learner, in a process that has TensorFlow alone; damaged ones are found out."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tasks import Corridor
 
-from trainer.agents.ppo import PPOLearner, Task
 from trainer.config.models import PPO, RunFile
 from trainer.deploy import export, parity
 from trainer.errors import SlipwayError
@@ -23,8 +23,8 @@ SMALL = {
 }
 
 
-def write(learner, folder):
-    return export.export(learner, folder, run_id="run", env_id="task", step=128)
+def write(learner, folder, observation, mask=None):
+    return export.export(learner, folder, observation, mask, run_id="run", env_id="task", step=128)
 
 
 @pytest.fixture(scope="module")
@@ -49,27 +49,42 @@ def continuous():
     return training.learner, observation
 
 
-def test_a_masked_policy_acts_the_same_in_a_fresh_process(tmp_path, masked):
-    learner, observation, mask = masked
-    model = write(learner, tmp_path / "model")
-    record = parity.check(model, learner, observation, mask)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, masked):
+    """The first version of the learner with masks."""
+    return write(masked[0], tmp_path_factory.mktemp("run") / "model", *masked[1:])
+
+
+def after_writing(monkeypatch, action):
+    """Do something to what was written, just before it is checked."""
+    check = parity.check
+
+    def tampered(model, *given):
+        action(model)
+        return check(model, *given)
+
+    monkeypatch.setattr(parity, "check", tampered)
+
+
+def test_a_masked_policy_acts_the_same_in_a_fresh_process(written):
+    record = json.loads((written / "parity.json").read_text())
     assert record["passed"]
-    assert record["differing_actions"] == 0
-    assert record["rows"] == 20
-    assert json.loads((model / "parity.json").read_text()) == record
-    described = json.loads((model / "model.json").read_text())
+    assert (record["differing_actions"], record["differing_samples"], record["rows"]) == (0, 0, 20)
+    described = json.loads((written / "model.json").read_text())
     assert described["action_masks"] is True
     assert described["env_steps"] == 128
 
 
 def test_a_continuous_policy_acts_the_same_in_a_fresh_process(tmp_path, continuous):
     learner, observation = continuous
-    assert parity.check(write(learner, tmp_path / "model"), learner, observation, None)["passed"]
+    record = json.loads((write(learner, tmp_path / "model", observation) / "parity.json").read_text())
+    assert record["passed"]
+    assert record["largest_relative_difference"] < 1e-5
 
 
-def test_any_number_of_rows_and_seeded_samples(tmp_path, masked):
-    learner, observation, mask = masked
-    model = tf.saved_model.load(str(write(learner, tmp_path / "model")))
+def test_any_number_of_rows_and_seeded_samples(written, masked):
+    _, observation, mask = masked
+    model = tf.saved_model.load(str(written))
     for rows in (1, 7):
         given = {"observation": tf.constant(observation[:rows]), "mask": tf.constant(mask[:rows])}
         assert model.signatures["serving_default"](**given)["action"].shape == (rows,)
@@ -82,29 +97,91 @@ def test_any_number_of_rows_and_seeded_samples(tmp_path, masked):
     assert all(mask[np.arange(20), draw].all() for draw in draws)
 
 
-def test_versions_count_up_and_nothing_half_written_stays(tmp_path, continuous):
-    learner, _ = continuous
-    for number in (1, 2):
-        assert write(learner, tmp_path / "model").name == str(number)
-    assert export.versions(tmp_path / "model") == [1, 2]
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["1", "2"]
+def test_a_version_is_there_once_it_was_checked_and_nothing_half_written_stays(tmp_path, continuous, monkeypatch):
+    models = tmp_path / "model"
+    left = models / ".writing-by-a-killed-process"
+    left.mkdir(parents=True)
+    (models / "1").mkdir()
+    seen = []
+    after_writing(monkeypatch, lambda model: seen.append(export.versions(models)))
+    assert write(continuous[0], models, continuous[1]).name == "2"
+    assert seen == [[1]]
+    assert sorted(path.name for path in models.iterdir()) == ["1", "2"]
 
 
-def test_a_model_of_other_weights_is_set_aside(tmp_path, continuous):
+def test_a_model_of_other_weights_is_set_aside(tmp_path, continuous, monkeypatch):
     learner, observation = continuous
-    model = write(learner, tmp_path / "model")
-    key = tf.constant([9, 9], tf.int32)
-    other = PPOLearner(Task(learner.task.observation_shape, learner.task.action_space), learner.settings, key)
-    with pytest.raises(SlipwayError, match="does not act as the trained policy"):
-        parity.check(model, other, observation + 3, None)
+    weights = learner.state()["weights/00"]
+    before = weights.numpy()
+    after_writing(monkeypatch, lambda model: weights.assign_add(tf.ones_like(weights)))
+    try:
+        with pytest.raises(SlipwayError, match="does not act as the trained policy"):
+            write(learner, tmp_path / "model", observation)
+    finally:
+        weights.assign(before)
     assert export.versions(tmp_path / "model") == []
-    assert (tmp_path / "model" / "rejected-1" / "parity.json").is_file()
+    assert json.loads((tmp_path / "model" / "rejected-1" / "parity.json").read_text())["passed"] is False
 
 
-def test_a_damaged_model_is_an_error_and_goes(tmp_path, continuous):
+def test_a_damaged_model_is_an_error_and_goes(tmp_path, continuous, monkeypatch):
     learner, observation = continuous
-    model = write(learner, tmp_path / "model")
-    (model / "saved_model.pb").write_bytes(b"nonsense")
+    after_writing(monkeypatch, lambda model: (model / "saved_model.pb").write_bytes(b"nonsense"))
     with pytest.raises(SlipwayError, match="cannot be used by itself"):
-        parity.check(model, learner, observation, None)
-    assert export.versions(tmp_path / "model") == []
+        write(learner, tmp_path / "model", observation)
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, continuous):
+    learner, observation = continuous
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(SlipwayError, match="cannot write the model to"):
+            write(learner, tmp_path / "model", observation)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def answers(learner, observation, mask):
+    """What a perfect model answers."""
+    parameters = learner.act(tf.constant(observation), tf.constant(mask))
+    noise = learner.head.noise(tf.constant(parity.SAMPLE_SEED), [len(observation)])
+    return {
+        "action": learner.head.mode(parameters).numpy(),
+        "sample": learner.head.sample(parameters, noise).numpy(),
+        "distribution/logits": parameters[0].numpy().copy(),
+    }
+
+
+@pytest.mark.parametrize("name", ["action", "sample"])
+def test_one_other_choice_is_found(masked, name):
+    learner, observation, mask = masked
+    given = answers(learner, observation, mask)
+    assert parity.compare(given, *masked)["passed"]
+    given[name][3] = (given[name][3] + 1) % 3
+    record = parity.compare(given, *masked)
+    assert not record["passed"]
+    assert record[f"differing_{name}s"] == 1
+
+
+@pytest.mark.parametrize("change", [1e-2, np.nan, np.inf])
+def test_other_probabilities_are_found(masked, change):
+    given = answers(*masked)
+    given["distribution/logits"][4, 1] += change
+    record = parity.compare(given, *masked)
+    assert not record["passed"]
+    json.dumps(record, allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["action", "sample", "distribution/logits"])
+def test_answers_of_another_shape_are_found(masked, name):
+    given = answers(*masked)
+    given[name] = given[name][:-1]
+    assert not parity.compare(given, *masked)["passed"]
+
+
+def test_either_of_two_equal_choices_will_do():
+    scores = np.array([[1.0, 1.0 + 1e-6, 0.0]])
+    agree = [parity._same_choices(scores, np.array([1]), np.array([got]))[0] for got in (0, 1, 2, 3, -1)]
+    assert agree == [True, True, False, False, False]
