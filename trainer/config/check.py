@@ -1,4 +1,4 @@
-"""Refuses a run file for what depends on its environment: the id, its parameters, and what the agent asks of it.
+"""Refuses a run file for what depends on its environment (the id, parameters, what the agent asks of it) or machine.
 
 TensorFlow is imported only if the agent asks something of a task of ours that not every task offers.
 """
@@ -18,7 +18,7 @@ OURS, GYMNASIUM = "slipway/", gymnasium_task.PREFIX
 
 
 def check(run_file: RunFile) -> None:
-    """Find out whether the environment exists, takes its parameters, and offers what the agent asks.
+    """Find out whether the environment exists, takes its parameters and offers what is asked, and the port is free.
 
     Raises:
         BadInput, BadInputs: for everything that does not fit.
@@ -34,6 +34,21 @@ def check(run_file: RunFile) -> None:
         found = [_not_offered(*item, env_id) for item in asked if item[0] not in offered]
     if found:
         raise explain.together(found)
+    _check_port(run_file)
+
+
+def _check_port(run_file: RunFile) -> None:
+    """Find out whether the metrics could be served, by doing so for a moment.
+
+    Raises:
+        BadInput: if the port is taken or not allowed, or the host is not this machine's.
+    """
+    settings = run_file.sinks.prometheus
+    if settings.enabled:
+        from trainer.metrics.sinks.prometheus import PrometheusSink
+
+        info = {"run_id": "", "env_id": run_file.env.id, "algorithm": run_file.agent.algorithm}
+        PrometheusSink(info, settings.host, settings.port).close()
 
 
 def action_kind(env_id: str) -> str:

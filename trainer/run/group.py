@@ -76,3 +76,13 @@ def members(folder: Path) -> list[RunDirectory]:
     if not isinstance(names, list) or not names:
         raise SlipwayError(f"{folder / GROUP} names no members")
     return [RunDirectory.open(folder / str(name)) for name in names]
+
+
+def runs_of(folder: Path) -> list[RunDirectory]:
+    """The runs of a group, or the one run that the folder is.
+
+    Raises:
+        BadInput: if one of them is of another version, or not there.
+        SlipwayError: if `group.json` cannot be read.
+    """
+    return members(folder) if is_group(folder) else [RunDirectory.open(folder)]

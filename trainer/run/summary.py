@@ -25,6 +25,10 @@ def of(folder: Path, detailed: bool = False) -> dict[str, Any]:
     return _group(folder, detailed) if group.is_group(folder) else _run(folder, detailed)
 
 
+def _in_one_line(error: SlipwayError) -> str:
+    return "; ".join(" ".join(line.split()) for line in str(error).splitlines())
+
+
 def _run(folder: Path, detailed: bool) -> dict[str, Any]:
     run = RunDirectory(folder)
     figures = dict.fromkeys(
@@ -35,7 +39,7 @@ def _run(folder: Path, detailed: bool) -> dict[str, Any]:
         run = RunDirectory.open(folder)
         run_file, status = run.run_file(), run.status()
     except SlipwayError as error:
-        return {**found, "state": DAMAGED, "message": " ".join(str(error).split())}
+        return {**found, "state": DAMAGED, "message": _in_one_line(error)}
     dead = status.state is State.RUNNING and not run.is_locked()
     found |= {
         "state": INTERRUPTED if dead else str(status.state),
@@ -83,7 +87,7 @@ def _group(folder: Path, detailed: bool) -> dict[str, Any]:
     try:
         runs = [_run(member.folder, False) for member in group.members(folder)]
     except SlipwayError as error:
-        return {**_run(folder, False), "state": DAMAGED, "message": " ".join(str(error).split())}
+        return {**_run(folder, False), "state": DAMAGED, "message": _in_one_line(error)}
     states = [run["state"] for run in runs]
     parts = [run["done_ratio"] or 0.0 for run in runs]
     steps = [run["env_steps"] or 0 for run in runs]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -120,6 +121,8 @@ WRONG = {
     "resume a file": (["resume", "good.yaml"], "RUN", "good.yaml", "a run directory", "runs list"),
     "evaluate nothing": (["evaluate", "zzz"], "RUN", "zzz", "the id of a run", "runs list"),
     "evaluate too few seeds": (["evaluate", "done", "--seeds", "1"], "--seeds", "1", "from 2", "--seeds N"),
+    "evaluate another version": (["evaluate", "other"], "RUN", "other", "format 1", "the version of slipway"),
+    "report another version": (["report", "other"], "RUN", "other", "format 1", "the version of slipway"),
     "report nothing": (["report", "zzz"], "RUN", "zzz", "the id of a run", "runs list"),
     "no run": (["evaluate"], "RUN", "a missing value", "needs RUN", "slipway evaluate --help"),
     "describe nothing": (["envs", "describe", "slipway/X"], "env.id", "slipway/X", "slipway/CartPole-v1", ""),
@@ -217,6 +220,19 @@ def test_as_a_real_process(place, case):
     assert result.returncode == 2
     assert result.stdout == ""
     assert_one_message(result.stderr, *told)
+    assert contents(place) == before
+
+
+def test_a_port_that_is_taken(place, monkeypatch, capfd):
+    monkeypatch.chdir(place)
+    before = contents(place)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        setting = f"sinks.prometheus={{enabled: true, port: {port}}}"
+        assert application.run(["train", "good.yaml", "--set", setting]) == 2
+    assert_one_message(capfd.readouterr().err, "sinks.prometheus.port", str(port), "nothing listens on", "another port")
+    assert contents(place) == before
+    assert application.run(["train", "good.yaml", "--set", setting, "--dry-run", "--json"]) == 0
     assert contents(place) == before
 
 

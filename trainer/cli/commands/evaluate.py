@@ -34,7 +34,10 @@ def evaluate(run: str, seeds: int | None, episodes: int | None, store: str, as_j
 
     RUN is a run directory, or the id of a run or a group of runs in the store.
     """
+    from trainer.run import group
+
     folder = find_run(run, store)
+    group.runs_of(folder)  # refuses another version's before anything is written
     from trainer import progress, session
 
     shown = progress.make(silent=quiet or as_json)

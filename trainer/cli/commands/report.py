@@ -24,7 +24,10 @@ def report(run: str, store: str, as_json: bool) -> int:
 
     RUN is a run directory, or the id of a run or a group of runs in the store.
     """
+    from trainer.run import group
+
     folder = find_run(run, store)
+    group.runs_of(folder)  # refuses another version's before anything is written
     from trainer import session
 
     return output.finish(session.report(folder), as_json, quiet=False)
