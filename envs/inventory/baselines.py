@@ -1,6 +1,6 @@
 """Ordering rules for the lost-sales task, each with the parameters that make it cheapest.
 
-The parameters are found by search: on exact costs where the rule's states fit a table, else on one long simulation
+The parameters are found by search: on exact costs where the rule's states are few enough, else on one long simulation
 with the same demand for all candidates.
 """
 
@@ -10,13 +10,18 @@ from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 import numpy as np
+from scipy import special
 
 from envs.inventory import exact
-from envs.inventory.model import Params, demand_law, leftover_probabilities, period_costs, stock_bounds
+from envs.inventory.model import Params, demand_law, stock_bounds
 
+SEARCHED_MOVES = 1_000_000
+"""Largest chain of states, in moves, on which a rule is tried exactly: under a second."""
 SIMULATED_SYSTEMS = 512
 SIMULATED_PERIODS = 1_000
 SIMULATION_WARM_UP = 100
+LEAST_DRIFT_UNITS = 1e-5
+"""A constant order is at least this much below the mean demand: nearer, stock grows beyond all use."""
 
 PointT = TypeVar("PointT", bound=Hashable)
 
@@ -38,17 +43,23 @@ class BaseStock:
 
 @functools.lru_cache(maxsize=1024)
 def cost(params: Params, rule: BaseStock) -> float:
-    """A base-stock rule's cost per period: exact where its states fit a table, else simulated."""
-    found = exact.policy_cost(params, rule, rule.level + 1, rule.cap)
+    """A base-stock rule's cost per period: exact where its states are few enough, else simulated."""
+    found = exact.policy_cost(params, rule, rule.level + 1, rule.cap, SEARCHED_MOVES)
     return simulated_cost(params, rule) if found is None else found.middle
+
+
+@functools.lru_cache(maxsize=2)
+def _simulated_demands(params: Params) -> exact.Integers:
+    """Demands of all periods and systems, int64 [periods, systems]."""
+    generator = np.random.default_rng(0)
+    return np.asarray(demand_law(params).rvs((SIMULATED_PERIODS, SIMULATED_SYSTEMS), random_state=generator), np.int64)
 
 
 def simulated_cost(params: Params, rule: exact.Orders) -> float:
     """A rule's mean cost per period over many simulated systems. Every call meets the same demands."""
-    demands = demand_law(params).rvs((SIMULATED_PERIODS, SIMULATED_SYSTEMS), random_state=np.random.default_rng(0))
     states = np.zeros((SIMULATED_SYSTEMS, params.lead_time_periods), np.int64)
     total = 0.0
-    for period, demand in enumerate(demands):
+    for period, demand in enumerate(_simulated_demands(params)):
         orders, on_hand = rule(states), states[:, 0]
         left, short = np.maximum(on_hand - demand, 0), np.maximum(demand - on_hand, 0)
         if period >= SIMULATION_WARM_UP:
@@ -65,7 +76,10 @@ def best_base_stock(params: Params) -> BaseStock:
     def price(level: int) -> float:
         return cost(params, BaseStock(level, level))
 
-    level = _descend(price, stock_bounds(params)[0], lambda level: (level - 1, level + 1))
+    def neighbours(level: int, stride: int) -> list[int]:
+        return [other for other in (level - stride, level + stride) if other >= 0]
+
+    level = _descend(price, stock_bounds(params)[0], neighbours, _strides(params))
     return BaseStock(level, level)
 
 
@@ -73,49 +87,67 @@ def best_base_stock(params: Params) -> BaseStock:
 def best_capped_base_stock(params: Params) -> BaseStock:
     """The best level and cap together, from the newsvendor's stock as cap, to a point that no neighbour betters."""
 
-    def neighbours(rule: BaseStock) -> list[BaseStock]:
+    def neighbours(rule: BaseStock, stride: int) -> list[BaseStock]:
         steps = ((-1, 0), (1, 0), (0, -1), (0, 1), (1, -1), (-1, 1))
-        return [BaseStock(rule.level + up, rule.cap + wide) for up, wide in steps if rule.cap + wide >= 1]
+        near = [BaseStock(rule.level + stride * up, rule.cap + stride * wide) for up, wide in steps]
+        return [other for other in near if other.level >= 0 and other.cap >= 1]
 
     start = BaseStock(best_base_stock(params).level, stock_bounds(params)[-1])
-    return _descend(lambda rule: cost(params, rule), start, neighbours)
+    return _descend(lambda rule: cost(params, rule), start, neighbours, _strides(params))
 
 
 @functools.lru_cache(maxsize=64)
 def best_constant_order(params: Params) -> int:
     """The best order to place every period whatever the state, in whole units below the mean demand."""
-    candidates = range(int(np.ceil(params.demand_mean_units)))
+    candidates = range(int(np.ceil(params.demand_mean_units - LEAST_DRIFT_UNITS)))
     return min(candidates, key=lambda order: constant_order_cost(params, order))
 
 
 def constant_order_cost(params: Params, order: int) -> float:
     """Cost per period of always ordering as much, which does not depend on the lead time.
 
-    Stock is a random walk that demand holds down. It is cut where it hardly ever comes: the walk's excess over the
-    drift's scale dies off exponentially, at 40 scales beyond double precision.
+    In the long run all that is ordered is sold, and `mean - order` is lost. What is left over is a random walk with
+    steps `order - D`, held at 0. Its mean is the sum of `w / (1 - w)` over the `order` roots of `w^order = E w^D`
+    inside the unit circle, by the Wiener-Hopf factors of the walk (Asmussen 2003, Applied Probability and Queues,
+    chapter VIII). For Poisson demand these are values of Lambert's function; for geometric demand the sum is rational.
+
+    Args:
+        params: the task.
+        order: units, below the mean demand.
     """
-    drift = params.demand_mean_units - order
-    most = int(np.ceil(order + 40 * max(1.0, demand_law(params).var() / drift)))
-    leftover = leftover_probabilities(params, most)
-    chain = np.zeros_like(leftover)  # from stock y to stock left + order
-    for left in range(most + 1):
-        chain[:, min(left + order, most)] += leftover[:, left]
-    balance = chain.T - np.eye(most + 1)
-    balance[-1] = 1.0  # the shares sum to 1
-    shares = np.linalg.solve(balance, np.append(np.zeros(most), 1.0))
-    return float(shares @ period_costs(params, most))
+    mean = params.demand_mean_units
+    if order == 0:
+        left = 0.0
+    elif params.demand == "geometric":
+        left = order * (order + 1) / (2 * (mean - order))
+    else:
+        unity = np.exp(2j * np.pi * np.arange(order) / order)
+        ratio = mean / order
+        roots = -special.lambertw(-ratio * np.exp(-ratio) * unity) / ratio
+        left = float((roots / (1 - roots)).sum().real)
+    return params.holding_cost_per_unit * left + params.lost_sale_cost_per_unit * (mean - order)
+
+
+def _strides(params: Params) -> list[int]:
+    """Steps of a search, from coarse to 1: powers of 4 up to an eighth of the largest level."""
+    most = stock_bounds(params)[0] // 8
+    return [4**power for power in range(6, -1, -1) if 4**power <= max(1, most)]
 
 
 def _descend(
-    price: Callable[[PointT], float], point: PointT, neighbours: Callable[[PointT], "list[PointT] | tuple[PointT, ...]"]
+    price: Callable[[PointT], float],
+    point: PointT,
+    neighbours: Callable[[PointT, int], list[PointT]],
+    strides: list[int],
 ) -> PointT:
-    """Steps to the first cheaper neighbour until there is none."""
+    """With each stride, steps to the first cheaper neighbour until there is none."""
     lowest = price(point)
-    moved = True
-    while moved:
-        moved = False
-        for candidate in neighbours(point):
-            if price(candidate) < lowest:
-                point, lowest, moved = candidate, price(candidate), True
-                break
+    for stride in strides:
+        moved = True
+        while moved:
+            moved = False
+            for candidate in neighbours(point, stride):
+                if price(candidate) < lowest:
+                    point, lowest, moved = candidate, price(candidate), True
+                    break
     return point

@@ -22,11 +22,13 @@ Orders = Callable[[Integers], Integers]
 """A policy: states [N, L] -> units to order [N]."""
 
 OPTIMUM_CELLS = 5_000_000
-"""Largest table of states and orders that the optimum is computed on: up to some seconds and 200 MB."""
+"""Largest table of states and orders that the optimum is computed on: up to some seconds and half a gigabyte."""
 GRID_STATES = 500_000
 """Most states in which a policy is asked for its order."""
 POLICY_STATES = 2_000_000
 """Largest table of states that a policy's cost is computed on."""
+POLICY_MOVES = 10_000_000
+"""Most moves from state to state that a policy's cost is computed on: up to some seconds and a gigabyte."""
 TOLERANCE = 1e-6
 """Width of the interval at which iteration stops, in cost per period."""
 SWEEPS = 20_000
@@ -102,7 +104,9 @@ def optimum(params: Params) -> Optimum | None:
     return Optimum(float(change.min()), float(change.max()), following.argmin(-1))
 
 
-def chain(params: Params, orders: Orders, most_stock: int, most_order: int) -> Chain | None:
+def chain(
+    params: Params, orders: Orders, most_stock: int, most_order: int, most_moves: int = POLICY_MOVES
+) -> Chain | None:
     """The states that a policy reaches from an empty system, and how it moves between them.
 
     Stock above `most_stock` is counted as `most_stock`.
@@ -112,15 +116,19 @@ def chain(params: Params, orders: Orders, most_stock: int, most_order: int) -> C
         orders: the policy; never orders more than `most_order`.
         most_stock: stock that the policy should never reach.
         most_order: largest order.
+        most_moves: moves up to which the chain is made.
 
     Returns:
-        None if the table of states would be larger than `POLICY_STATES`.
+        None if the table of states would be larger than `POLICY_STATES`, or if there are more moves than `most_moves`.
     """
     lead = params.lead_time_periods
     if (most_stock + 1) * (most_order + 1) ** (lead - 1) > POLICY_STATES:
         return None
     radix = (most_order + 1) ** np.arange(lead - 1, -1, -1, dtype=np.int64)  # what each entry weighs in a state's key
-    states, placed = _reach(orders, most_stock, radix)
+    reached = _reach(orders, most_stock, radix, most_moves)
+    if reached is None:
+        return None
+    states, placed = reached
     keys = states @ radix
     by_key = np.argsort(keys)
     states, placed, keys = states[by_key], placed[by_key], keys[by_key]
@@ -131,16 +139,18 @@ def chain(params: Params, orders: Orders, most_stock: int, most_order: int) -> C
     return Chain(states, placed, moves)
 
 
-def policy_cost(params: Params, orders: Orders, most_stock: int, most_order: int) -> PolicyCost | None:
+def policy_cost(
+    params: Params, orders: Orders, most_stock: int, most_order: int, most_moves: int = POLICY_MOVES
+) -> PolicyCost | None:
     """The cost per period of a policy from an empty system, by value iteration on the states it reaches.
 
     The arguments are those of `chain`.
 
     Returns:
-        None if the table of states would be larger than `POLICY_STATES`, or if the policy lets stock reach
-        `most_stock` in more than `NEGLIGIBLE_SHARE` of the periods.
+        None if `chain` is None, or if the policy lets stock reach `most_stock` in more than `NEGLIGIBLE_SHARE` of the
+        periods.
     """
-    found = chain(params, orders, most_stock, most_order)
+    found = chain(params, orders, most_stock, most_order, most_moves)
     if found is None:
         return None
     on_hand = found.states[:, 0]
@@ -213,13 +223,19 @@ class PolicyGrid:
         return policy_cost(self.params, self, self.orders.shape[0] - 1, maximum_order(self.params))
 
 
-def _reach(orders: Orders, most_stock: int, radix: Integers) -> tuple[Integers, Integers]:
-    """The states that a policy reaches from an empty system, and its orders there, int64 [S, L] and [S]."""
+def _reach(orders: Orders, most_stock: int, radix: Integers, most_moves: int) -> tuple[Integers, Integers] | None:
+    """The states that a policy reaches from an empty system, and its orders there, int64 [S, L] and [S].
+
+    None if there are more than `most_moves` moves between them.
+    """
     seen = np.zeros((most_stock + 1) * int(radix[0]), bool)
     seen[0] = True
     wave = np.zeros((1, len(radix)), np.int64)
-    states, chosen = [], []
+    states, chosen, moves = [], [], 0
     while len(wave):
+        moves += int((wave[:, 0] + 1).sum())
+        if moves > most_moves:
+            return None
         placed = orders(wave)
         states.append(wave)
         chosen.append(placed)

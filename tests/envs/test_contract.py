@@ -73,7 +73,7 @@ def test_the_expected_reward_is_the_average_over_the_law(subject, seed):
 def test_baselines_give_actions_that_step_takes(short_subject, seed):
     env = short_subject.env
     if env.params.__dict__.get("lead_time_periods", 1) > 4:
-        return  # searched by simulation; test_lost_sales_baselines.py
+        return  # searched by simulation; test_lost_sales_exact.py
     key = seeding.key_from_seed(seed)
     state = env.reset(key, 4)
     for policy in env.baselines().values():

@@ -78,13 +78,60 @@ def test_the_capped_base_stock_is_one_and_a_half_per_cent_off_the_optimum():
     assert baselines.cost(env.params, rule) / env.optimum() - 1 == pytest.approx(0.015, abs=1e-3)
 
 
-def test_a_constant_order_costs_the_same_by_both_ways_and_whatever_the_lead_time():
-    given = params(1)
-    order = baselines.best_constant_order(given)
-    swept = exact.policy_cost(given, lambda states: np.full(len(states), order), 400, order)
-    assert baselines.constant_order_cost(given, order) == pytest.approx(swept.middle, abs=1e-5)
-    assert baselines.best_constant_order(params(4)) == order
-    assert baselines.constant_order_cost(given, order) == pytest.approx(5.27, abs=6e-3)
+@pytest.mark.parametrize(
+    ("demand", "mean", "order"),
+    [("poisson", 5, 4), ("poisson", 5, 1), ("poisson", 2.5, 2), ("geometric", 5, 3), ("geometric", 2.5, 2)],
+)
+def test_a_constant_orders_formula_agrees_with_value_iteration(demand, mean, order):
+    given = params(1, demand=demand, demand_mean_units=mean)
+    swept = exact.policy_cost(given, lambda states: np.full(len(states), order), 600, order)
+    assert swept.lower - 1e-9 < baselines.constant_order_cost(given, order) < swept.upper + 1e-9
+
+
+def test_the_best_constant_order_does_not_depend_on_the_lead_time():
+    assert baselines.best_constant_order(params(1)) == baselines.best_constant_order(params(12)) == 4
+    assert baselines.constant_order_cost(params(12), 4) == pytest.approx(5.27, abs=6e-3)
+
+
+@pytest.mark.parametrize(
+    ("demand", "mean", "penalty", "order"),
+    [
+        ("poisson", 5.01, 4, 4),
+        ("poisson", 5.00002, 1e6, 5),  # a drift so small is worth it only where a lost sale costs a fortune
+        ("poisson", 5.000001, 1e6, 4),
+        ("poisson", 0.1, 4, 0),
+        ("geometric", 50, 4, 33),
+    ],
+)
+def test_constant_orders_near_the_mean_demand_are_priced_too(demand, mean, penalty, order):
+    given = params(2, penalty, demand, demand_mean_units=mean)
+    assert baselines.best_constant_order(given) == order
+    assert 0 < baselines.constant_order_cost(given, order) <= penalty * mean
+
+
+def test_where_ordering_never_pays_no_rule_orders():
+    given = params(2, 1e-3, holding_cost_per_unit=1e6)
+    assert baselines.best_base_stock(given).level == baselines.best_capped_base_stock(given).level == 0
+    assert baselines.best_constant_order(given) == 0
+    found = exact.optimum(given)
+    assert found.orders.max() == 0
+    assert (found.lower + found.upper) / 2 == pytest.approx(5e-3, abs=1e-6)
+
+
+def test_a_coarse_search_ends_where_a_fine_one_does(monkeypatch):
+    given = params(2, demand_mean_units=20)
+    assert len(baselines._strides(given)) > 1
+    coarse = baselines.best_base_stock(given), baselines.best_capped_base_stock(given)
+    monkeypatch.setattr(baselines, "_strides", lambda _: [1])
+    assert (baselines.best_base_stock.__wrapped__(given), baselines.best_capped_base_stock.__wrapped__(given)) == coarse
+
+
+def test_a_chain_with_too_many_moves_is_not_made():
+    given, rule = params(3), baselines.BaseStock(20, 5)
+    moves = exact.chain(given, rule, 21, 5).moves.nnz
+    assert exact.chain(given, rule, 21, 5, moves) is not None
+    assert exact.chain(given, rule, 21, 5, moves - 1) is None
+    assert exact.policy_cost(given, rule, 21, 5, moves - 1) is None
 
 
 def test_the_optimal_policys_exact_score_is_the_optimum():
