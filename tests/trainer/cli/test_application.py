@@ -165,6 +165,17 @@ def test_runs(store, capsys):
     assert "preempted" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PREEMPTED, State.FAILED])
+def test_a_report_is_done_however_far_the_run_has_come(store, capsys, state):
+    run = RunDirectory.create(store, "a", RUN_FILE)
+    if state is not State.QUEUED:
+        run.move(State.RUNNING)
+        run.move(state)
+    assert application.run(["report", "a", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == state
+    assert run.report.is_file()
+
+
 def test_environments_are_listed_without_tensorflow():
     result = process("envs", "list", "--json")
     found = {item["id"]: item for item in json.loads(result.stdout)}

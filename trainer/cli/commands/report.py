@@ -5,6 +5,7 @@ import click
 from trainer.cli import output
 from trainer.cli.command import Command
 from trainer.cli.parameters import find_run, json_option, run_argument, store_option
+from trainer.errors import ExitCode
 
 
 @click.command(
@@ -30,4 +31,5 @@ def report(run: str, store: str, as_json: bool) -> int:
     group.runs_of(folder)  # refuses another version's before anything is written
     from trainer import session
 
-    return output.finish(session.report(folder), as_json, quiet=False)
+    output.finish(session.report(folder), as_json, quiet=False)
+    return ExitCode.DONE  # the page is there, however far the run has come
