@@ -4,6 +4,7 @@ An episode is a function of its key and of the actions: its first state, all its
 it follow from the key. So an environment of n rows gives the same bits as n environments of one row.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -82,6 +83,20 @@ class Episodes:
             lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), one(tf.zeros([2], tf.int32))
         )
         return tf.map_fn(one, keys, fn_output_signature=signature)
+
+
+def functions(env: TensorEnv[Any]) -> tuple[Episodes, CompiledStep]:
+    """A task's compiled functions, the same ones for all environments with the same type and parameters.
+
+    Everything that a task holds follows from its parameters (`TensorEnv`), so nothing is shared but the compilation.
+    """
+    return _functions(type(env), env.params)
+
+
+@functools.lru_cache(maxsize=32)
+def _functions(env_type: type[TensorEnv[Any]], params: Any) -> tuple[Episodes, CompiledStep]:
+    env = env_type(params)
+    return Episodes(env), CompiledStep(env)
 
 
 def keys_of(seeds: Sequence[int]) -> npt.NDArray[np.int32]:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from envs import core, registry, seeding
-from envs.adapters.episodes import CompiledStep, Drawn, Episodes, keys_of
+from envs.adapters.episodes import Drawn, functions, keys_of
 
 Observation = npt.NDArray[np.float32]
 Action = np.int64 | npt.NDArray[np.float32]
@@ -40,8 +40,7 @@ class GymnasiumEnv(gymnasium.Env[Observation, Action]):
         self.metadata = self.metadata | {"render_fps": self.task.frames_per_second}
         self.observation_space = self.task.observation_space  # type: ignore[assignment]
         self.action_space = self.task.action_space  # type: ignore[assignment]
-        self._episodes = Episodes(self.task)
-        self._proceed = CompiledStep(self.task)
+        self._episodes, self._proceed = functions(self.task)
         self._drawn: Drawn | None = None
         self._episode: core.Episode | None = None
         self._over = True

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envs import core, registry, seeding
-from envs.adapters.episodes import CompiledStep, Drawn, Episodes, keys_of
+from envs.adapters.episodes import Drawn, functions, keys_of
 
 Observations = npt.NDArray[np.float32]
 Actions = npt.NDArray[np.int64 | np.float32]
@@ -55,8 +55,7 @@ class GymnasiumVectorEnv(VectorEnv[Observations, Actions, Array]):
         self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._episodes = Episodes(self.task)
-        self._proceed = CompiledStep(self.task)
+        self._episodes, self._proceed = functions(self.task)
         self._keys: npt.NDArray[np.int32] | None = None  # of the episodes that a reset without seed begins
         self._running: Drawn | None = None
         self._upcoming: Drawn | None = None

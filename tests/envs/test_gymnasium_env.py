@@ -119,6 +119,24 @@ def test_pictures_show_the_state_that_was_reached(name):
     assert (before != env.render()).any()
 
 
+def test_environments_of_the_same_task_share_the_compilation_and_nothing_else():
+    one, other, longer = (GymnasiumEnv("slipway/CartPole-v1", episode_steps=steps) for steps in (40, 40, 41))
+    assert one._proceed is other._proceed
+    assert one._proceed is not longer._proceed
+    actions = [1, 0, 1, 1, 0] * 8
+    alone = rollout(one, 5, actions)
+    one.reset(seed=5)
+    other.reset(seed=6)
+    together = []
+    for action in actions:
+        observation, reward, terminated, truncated, _ = one.step(action)
+        together.append((observation.tobytes(), reward, terminated, truncated))
+        if terminated or truncated:
+            break
+        other.step(action)
+    assert alone[1:] == together
+
+
 def test_rewards_are_the_tasks_own():
     """The adapter against the bare functions, on the episode of one seed."""
     task = registry.make("slipway/LostSales-v0", lead_time_periods=2)
