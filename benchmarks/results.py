@@ -130,6 +130,8 @@ def page(about: dict[str, Any], rows: Sequence[Row]) -> str:
             *solve_table(rows),
             "",
         ]
+    if not any(row["kind"] in ("job", "train", "help") for row in rows):
+        return "\n".join([*lines, *notes()])
     lines += [
         "## Whole processes",
         "",
@@ -140,6 +142,9 @@ def page(about: dict[str, Any], rows: Sequence[Row]) -> str:
         *process_table(rows),
         "",
     ]
-    if NOTES.exists():
-        lines += ["## What moved each figure", "", NOTES.read_text(encoding="utf-8").strip(), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *notes()])
+
+
+def notes() -> list[str]:
+    """What people say about the figures."""
+    return ["## What moved each figure", "", NOTES.read_text(encoding="utf-8").strip(), ""]

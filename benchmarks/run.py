@@ -25,6 +25,7 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 TIMEOUT_SECONDS = 900
+KINDS = ("speed", "solve", "job", "train", "help")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +129,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer settings, one round, nothing written by default")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of measurement (all)")
     parser.add_argument("--rounds", type=int, default=None, help="rounds, each with its own seed (5; 1 with --quick)")
     parser.add_argument("--cpus", default=None, help="processors that each program is pinned to, as 0,1 (all)")
     parser.add_argument("--json", type=Path, default=None, help="where the figures go (benchmarks/results.json)")
@@ -139,7 +141,8 @@ def main() -> None:
     bench.prepare()
     about = machine.about() | {"pinned_to": sorted(cpus)}
     rows: list[dict[str, Any]] = []
-    measurements, began = plan(arguments.quick), time.perf_counter()
+    measurements = [what for what in plan(arguments.quick) if what.kind in arguments.only]
+    began = time.perf_counter()
     # Both are then in the page cache, and Slipway's compiled graphs in its own: what a second run meets.
     for program in ("slipway", "sb3", "jax"):
         tables.say(f"warming up {program} ...")
