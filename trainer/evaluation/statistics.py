@@ -8,6 +8,10 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+CROSSED_RESAMPLES = 10_000
+"""More, as expanded quantiles lie far out."""
+BATCH_NUMBERS = 1 << 18
+"""How many numbers are resampled at once, for memory."""
 TRIMMED = 0.25
 """What an interquartile mean leaves out at each end."""
 ENOUGH_REPETITIONS = 10
@@ -55,18 +59,42 @@ def _crossed(table: Floats, statistic: Any) -> Estimate:
     far more certain than it is. Rows and columns are drawn anew, each by itself (Owen 2007,
     https://doi.org/10.1214/07-AOAS122).
 
+    Training runs are few, and drawing few anew underestimates how much they vary: with five, a 95 % interval would hold
+    the truth 82 % of the time, not 92. So quantiles lie as far out as Student's distribution says (Hesterberg 2015,
+    https://arxiv.org/abs/1411.5279, "expanded percentile interval").
+
     Args:
         table: float64 [training runs, held-out seeds].
         statistic: as for `_estimate`.
     """
     rng = np.random.default_rng(0)
-    runs, seeds = table.shape
-    drawn = np.empty(RESAMPLES)
-    for number in range(RESAMPLES):
-        resampled = table[np.ix_(rng.integers(runs, size=runs), rng.integers(seeds, size=seeds))]
-        drawn[number] = statistic(resampled.ravel(), axis=-1)
-    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(float(statistic(table.ravel(), axis=-1)), float(low), float(high))
+    value = float(statistic(table.ravel(), axis=-1))
+    if np.ptp(table) == 0:
+        return Estimate(value, value, value)
+    drawn, each = [], min(CROSSED_RESAMPLES, max(1, BATCH_NUMBERS // table.size))
+    for _ in range(-(-CROSSED_RESAMPLES // each)):
+        rows, columns = (rng.integers(n, size=(each, n)) for n in table.shape)
+        resampled = table[rows[:, :, None], columns[:, None, :]]
+        drawn.append(statistic(resampled.reshape(len(rows), -1), axis=-1))
+    freedom = _degrees_of_freedom(table)
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt((freedom + 1) / freedom)
+    low, high = np.quantile(np.concatenate(drawn), stats.norm.cdf([-quantile, quantile]))
+    return Estimate(value, float(low), float(high))
+
+
+def _degrees_of_freedom(table: Floats) -> float:
+    """How many independent differences the error of a table's mean is known from.
+
+    Welch and Satterthwaite's approximation (https://doi.org/10.2307/3002019) over the rows' part and the columns': near
+    the rows' number less one if rows are what varies, near the columns' if columns are.
+    """
+    parts, freedom = [], []
+    for axis, count in ((1, table.shape[0]), (0, table.shape[1])):
+        if count > 1:
+            parts.append(np.var(table.mean(axis), ddof=1) / count)
+            freedom.append(count - 1)
+    total, each = np.sum(parts), np.square(parts) / freedom
+    return float(total**2 / each.sum()) if total > 0 else float(sum(freedom))
 
 
 def _estimate(scores: Floats, statistic: Any) -> Estimate:

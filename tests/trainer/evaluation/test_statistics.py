@@ -62,3 +62,31 @@ def test_crossed_intervals_hold_the_truth_where_all_runs_meet_the_same_seeds():
         narrow += low <= 5.0 <= high
     assert held >= 0.8 * trials
     assert narrow < 0.5 * trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spread_of_runs", "spread_of_seeds"), [(1.0, 0.1), (0.1, 1.0), (1.0, 1.0)], ids=["runs", "seeds", "both"]
+)
+def test_crossed_intervals_hold_the_truth_with_five_runs(spread_of_runs, spread_of_seeds):
+    rng, trials, widths = np.random.default_rng(5), 150, []
+    held = 0
+    for _ in range(trials):
+        runs, seeds = rng.normal(0, spread_of_runs, (5, 1)), rng.normal(0, spread_of_seeds, (1, 20))
+        _, low, high = statistics.crossed_mean(5.0 + runs + seeds + rng.normal(0, 0.1, (5, 20)))
+        held += low <= 5.0 <= high
+        widths.append(high - low)
+    assert 0.89 * trials <= held
+    # No wider than Student's interval of what varies, with some room: five runs 2.5, twenty seeds 0.94, both 2.7.
+    most = {(1.0, 0.1): 2.8, (0.1, 1.0): 1.2, (1.0, 1.0): 3.2}[spread_of_runs, spread_of_seeds]
+    assert np.median(widths) < most
+
+
+@given(runs=st.integers(1, 6), seeds=st.integers(2, 8), seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_crossed_estimates_lie_in_their_intervals(runs, seeds, seed):
+    table = np.random.default_rng(seed).normal(5, 1, (runs, seeds))
+    value, low, high = statistics.crossed_mean(table)
+    assert value == pytest.approx(table.mean())
+    assert low <= value <= high
+    assert statistics.crossed_mean(np.full((runs, seeds), 3.0)) == (3.0, 3.0, 3.0)
