@@ -83,6 +83,28 @@ def test_baselines_give_actions_that_step_takes(short_subject, seed):
         assert np.isfinite(transition.reward).all()
 
 
+def limits():
+    for name in registry.names():
+        for field in registry.parameters(name):
+            if not field.metadata["choices"]:
+                for side in ("low", "high"):
+                    yield pytest.param(name, {field.name: type(field.default)(field.metadata[side])})
+
+
+@pytest.mark.parametrize(("name", "parameters"), list(limits()), ids=str)
+def test_parameters_at_their_limits_make_a_task(name, parameters):
+    env = registry.make(name, **parameters)
+    key = seeding.key_from_seed(0)
+    state = env.reset(key, 3)
+    optimum = env.optimum()
+    assert optimum is None or np.isfinite(optimum)
+    for policy in env.baselines().values():
+        following, transition = env.step(state, policy(state, key), env.noise(key, 3))
+        assert np.isfinite(transition.reward).all()
+        for observation in env.observe(following).numpy():
+            assert env.observation_space.contains(observation)
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_parameters_out_of_range_or_of_the_wrong_type_are_refused(name):
     for field in registry.parameters(name):
