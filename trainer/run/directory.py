@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from trainer.run.status import FORMAT, RESUMABLE, State, Status
 from trainer.store.base import Store
 
 RUN_FILE, STATUS, LOCK = "run.yaml", "status.json", ".lock"
+ATTEMPTS = 10
+"""How often a lock is tried before its holder counts as one that stays."""
 
 
 class RunDirectory:
@@ -208,7 +211,7 @@ def lock_folder(folder: Path, shown: str) -> Iterator[None]:
         raise SlipwayError(f"cannot lock {folder}: {error.strerror}") from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError:
             holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "another process"
             cure = "wait until it ends, or stop it"
@@ -218,3 +221,17 @@ def lock_folder(folder: Path, shown: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Take an open file's lock, waiting a moment: whoever only asks whether it is held (`is_locked`) holds it as long.
+
+    Raises:
+        BlockingIOError: if it stays held.
+    """
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.02)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -126,6 +127,27 @@ def test_one_writer_at_a_time_across_processes(store):
         holder.kill()
         holder.communicate()
     assert not run.is_locked()
+
+
+def test_whoever_only_looks_is_in_nobodys_way(store):
+    run = RunDirectory.create(store, "run", RUN_FILE)
+    with run.lock():
+        pass
+    done = threading.Event()
+
+    def look():
+        while not done.is_set():
+            run.is_locked()
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look) for _ in range(2)]
+        try:
+            for _ in range(200):
+                with run.lock():
+                    assert run.is_locked()
+        finally:
+            done.set()
+    assert [each.result() for each in looking] == [None, None]
 
 
 def test_moves_are_written(store):
