@@ -83,4 +83,6 @@ def test_a_host_that_is_not_here_is_bad_input(host):
 def test_closing_frees_the_port():
     first = PrometheusSink(INFO, port=0)
     first.close()
-    PrometheusSink(INFO, port=first.port).close()
+    second = PrometheusSink(INFO, port=first.port)
+    assert second.port == first.port
+    second.close()
