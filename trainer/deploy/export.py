@@ -29,9 +29,8 @@ ASIDE, REJECTED = ".writing-", "rejected-"
 
 
 def signatures(learner: PPOLearner, holder: tf.Module) -> dict[str, Any]:
-    """The model's functions, traced; `holder` owns them and the variables that they read."""
+    """The model's functions, traced; `holder` comes to own the variables that they read, and no others."""
     task, head = learner.task, learner.head
-    holder.learned = list(learner.state().values())  # what functions read must be owned, or is not saved
     observation = tf.TensorSpec([None, *task.observation_shape], tf.float32, "observation")
     seed = tf.TensorSpec([2], tf.int32, "seed")
     inputs = [observation]
@@ -55,11 +54,14 @@ def signatures(learner: PPOLearner, holder: tf.Module) -> dict[str, Any]:
     def traced(function: Any, *specs: tf.TensorSpec) -> Any:
         return tf.function(function, autograph=False).get_concrete_function(*specs)
 
-    return {
+    functions = {
         "serving_default": traced(serve, *inputs),
         "sample": traced(sample, *inputs, seed),
         "distribution": traced(distribution, *inputs),
     }
+    read = {variable.ref(): variable for function in functions.values() for variable in function.graph.variables}
+    holder.learned = list(read.values())
+    return functions
 
 
 def export(

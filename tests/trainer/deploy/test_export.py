@@ -82,6 +82,15 @@ def test_a_continuous_policy_acts_the_same_in_a_fresh_process(tmp_path, continuo
     assert record["largest_relative_difference"] < 1e-5
 
 
+def test_only_what_acting_needs_is_saved(written, masked):
+    """No critic, no optimiser: a model is no larger than the policy, and tells no more."""
+    learner, _, _ = masked
+    saved = dict(tf.train.list_variables(str(written / "variables" / "variables")))
+    shapes = sorted(tuple(shape) for name, shape in saved.items() if "_CHECKPOINTABLE" not in name and shape)
+    needed = [*learner.actor.variables, *learner.normaliser.variables]
+    assert shapes == sorted(tuple(variable.shape) for variable in needed if variable.shape.rank)
+
+
 def test_any_number_of_rows_and_seeded_samples(written, masked):
     _, observation, mask = masked
     model = tf.saved_model.load(str(written))
