@@ -36,7 +36,7 @@ docs: .venv/.dev ## Make the generated pages of docs/reference anew
 	.venv/bin/python -m trainer.cli.reference
 
 soak: .venv/.dev ## Kill and resume for a long time (about half an hour)
-	.venv/bin/pytest -m soak --timeout 7200 -o addopts="-ra --strict-markers"
+	.venv/bin/pytest -m soak
 
 bench: .venv/.trainer ## Compare speed with Stable-Baselines3 and a JAX program, side by side
 	.venv/bin/python -m benchmarks.run
