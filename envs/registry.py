@@ -60,6 +60,13 @@ SPECS = {
             "Order stock with a lead time when unmet demand is lost; the optimum is known.",
         ),
         EnvSpec(
+            "slipway/InventoryManagement-v0",
+            "envs.supply_chain.dynamics:InventoryManagement",
+            "envs.supply_chain.model:Params",
+            "decision-making",
+            "Order at each of three stages of a supply chain for one season: OR-Gym's InvManagement.",
+        ),
+        EnvSpec(
             "slipway/CartPole-v1",
             "envs.classic.dynamics:CartPole",
             "envs.classic.model:Params",

@@ -9,6 +9,7 @@ FOLDER = Path(__file__).parent / "presets"
 
 FOR_ENVIRONMENT = {
     "slipway/LostSales-v0": "lost-sales-ppo",
+    "slipway/InventoryManagement-v0": "inventory-management-ppo",
     "slipway/CartPole-v1": "cartpole-ppo",
     "gymnasium:Pendulum-v1": "pendulum-ppo",
     "gymnasium:LunarLander-v3": "lunarlander-ppo",

@@ -1,0 +1,1 @@
+"""A make-to-stock supply chain in a row."""
