@@ -74,7 +74,9 @@ def profits(params: Params, rule: BaseStock, demands: npt.ArrayLike) -> Floats:
     waiting, total = np.zeros(rows), np.zeros(rows)
     for t, demand in enumerate(demands.T):
         position = np.cumsum(on_hand + on_the_way, 1) - waiting[:, None]
-        limit = np.minimum(np.asarray(chain.capacity_units), np.pad(on_hand[:, 1:], ((0, 0), (0, 1)), constant_values=np.inf))
+        limit = np.minimum(
+            np.asarray(chain.capacity_units), np.pad(on_hand[:, 1:], ((0, 0), (0, 1)), constant_values=np.inf)
+        )
         shipped[t] = np.clip(targets[t] - position, 0.0, limit)
         for link, lead in enumerate(chain.lead_time_periods):
             arrived = shipped[t - lead, :, link] if t >= lead else 0.0

@@ -67,7 +67,7 @@ class InventoryManagement(TensorEnv[Params]):
         self._expected_sales = model.expected_sales(params).astype(np.float32)
         self._worth = model.discounts(params).astype(np.float32)
         backlog = params.unmet_demand == "backlog"
-        self._waits = np.float32([backlog, *[backlog and chain.orders_wait] * STAGES])
+        self._waits = np.array([backlog, *[backlog and chain.orders_wait] * STAGES], np.float32)
 
     def reset(self, key: tf.Tensor, batch: int) -> State:
         """Always the chain's first stock, nothing on the way and nothing owed."""
@@ -126,8 +126,8 @@ class InventoryManagement(TensorEnv[Params]):
         """
         demand, middle = self.params.demand_mean_units, self.params.episode_periods / 2
         stock = [units / 2 for units in self.chain.first_stock_units]
-        mean = np.float32([*stock, *[demand] * self._links, *[0.0] * (STAGES + 1), middle])
-        deviation = np.float32([*stock, *[demand] * self._links, *[demand] * (STAGES + 1), middle])
+        mean = np.array([*stock, *[demand] * self._links, *[0.0] * (STAGES + 1), middle], np.float32)
+        deviation = np.array([*stock, *[demand] * self._links, *[demand] * (STAGES + 1), middle], np.float32)
         return mean, deviation
 
     def baselines(self) -> Mapping[str, StatePolicy]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from envs.inventory.model import LAW_TAIL, NEGLIGIBLE
+from envs.inventory.model import NEGLIGIBLE
 from envs.parameters import parameter
 
 STAGES = 3
@@ -139,5 +139,3 @@ def expected_sales(params: Params) -> npt.NDArray[np.float64]:
     """E min(x, D) for x = 0, 1, ..., K - 1 units, float64 [K]; beyond, it is the mean demand to `NEGLIGIBLE`."""
     units = np.arange(len(demand_probabilities(params)))
     return np.concatenate([[0.0], np.cumsum(demand_law(params).sf(units[:-1]))])
-
-

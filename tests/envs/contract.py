@@ -72,10 +72,11 @@ def check_batch_equals_singles(subject, key, batch, generator):
 
 
 def check_seeds_reproduce(subject, key, other_key):
-    env = subject.env
-    assert same(env.reset(key, 7), env.reset(key, 7))
-    assert same(env.noise(key, 7), env.noise(key, 7))
-    assert not same(env.reset(key, 7), env.reset(other_key, 7))
+    def drawn(chosen):
+        return subject.env.reset(chosen, 7), subject.env.noise(chosen, 7)
+
+    assert same(drawn(key), drawn(key))
+    assert not same(drawn(key), drawn(other_key))
     first, second = ([step[-2:] for step in subject.walk(key, 3, 5, np.random.default_rng(0))] for _ in range(2))
     assert same(first, second)
 

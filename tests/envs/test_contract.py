@@ -14,6 +14,8 @@ few = settings(
 VARIANTS = [
     *((name, {}) for name in registry.names()),
     ("slipway/LostSales-v0", {"lead_time_periods": 1, "demand": "geometric", "demand_mean_units": 3.5}),
+    ("slipway/InventoryManagement-v0", {"chain": "gym-invmgmt"}),
+    ("slipway/InventoryManagement-v0", {"unmet_demand": "lost-sales", "demand_mean_units": 3.5, "discount": 0.9}),
     ("slipway/LostSales-v0", {"lead_time_periods": 9, "holding_cost_per_unit": 0.5, "maximum_order_units": 20}),
 ]
 

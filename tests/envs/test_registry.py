@@ -8,7 +8,7 @@ from envs import parameters, registry
 
 
 def test_the_names_are_those_of_the_readme():
-    assert registry.names() == ["slipway/CartPole-v1", "slipway/LostSales-v0"]
+    assert registry.names() == ["slipway/CartPole-v1", "slipway/InventoryManagement-v0", "slipway/LostSales-v0"]
 
 
 def test_an_unknown_id_is_refused_with_the_nearest():

@@ -233,7 +233,7 @@ def test_completion_scripts(capsys, shell):
     [
         ("slipway tr", {"train"}),
         ("slipway train lost", {"lost-sales-ppo", "lost-sales-ppo-plain"}),
-        ("slipway train slipway/", {"slipway/CartPole-v1", "slipway/LostSales-v0"}),
+        ("slipway train slipway/", {"slipway/CartPole-v1", "slipway/InventoryManagement-v0", "slipway/LostSales-v0"}),
         ("slipway envs describe slipway/Lost", {"slipway/LostSales-v0"}),
         ("slipway envs describe gym", {"gymnasium:"}),
         ("slipway presets show lunar", {"lunarlander-ppo"}),
