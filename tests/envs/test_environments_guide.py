@@ -14,6 +14,8 @@ from gymnasium.utils.env_checker import check_env
 from envs import registry, seeding
 from envs.inventory import baselines, exact
 from envs.parameters import ParameterOutOfRange
+from envs.supply_chain import baselines as chain_rules
+from envs.supply_chain import oracle
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [DOCS / "environments.md", *sorted(DOCS.glob("environments/*.md"))]
@@ -85,3 +87,19 @@ def test_the_table_of_costs_is_computed():
         assert base_stock == f"{baselines.cost(params, rule):.4f} ({rule.level})"
         order = baselines.best_constant_order(params)
         assert constant == f"{baselines.constant_order_cost(params, order):.4f} ({order})"
+
+
+@pytest.mark.slow
+def test_the_table_of_profits_is_computed():
+    demands = np.random.default_rng(2026).poisson(20, (2000, 30))
+    table = rows("| chain | unmet demand |")
+    assert len(table) == 4
+    for chain, unmet_demand, bound, horizon, base_stock in table:
+        params = registry.check("slipway/InventoryManagement-v0", chain=chain, unmet_demand=unmet_demand)
+        assert bound == f"{oracle.profits(params, demands).mean():.1f}"
+        rule = chain_rules.best_horizon_base_stock(params)
+        levels = ", ".join(map(str, rule.levels))
+        assert horizon == f"{chain_rules.profits(params, rule, demands).mean():.1f} ({levels}; {rule.reserve})"
+        rule = chain_rules.best_base_stock(params)
+        levels = ", ".join(map(str, rule.levels))
+        assert base_stock == f"{chain_rules.profits(params, rule, demands).mean():.1f} ({levels})"
