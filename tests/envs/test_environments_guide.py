@@ -91,7 +91,7 @@ def test_the_table_of_costs_is_computed():
 
 @pytest.mark.slow
 def test_the_table_of_profits_is_computed():
-    demands = np.random.default_rng(2026).poisson(20, (2000, 30))
+    demands = np.random.default_rng(2026).poisson(20, (500, 30))
     table = rows("| chain | unmet demand |")
     assert len(table) == 4
     for chain, unmet_demand, bound, horizon, base_stock in table:
