@@ -38,7 +38,7 @@ class Shipment(NamedTuple):
 class InventoryManagement(TensorEnv[Params]):
     """Order at each stage of a chain so that customers are served and little is left at the end of the season.
 
-    One period (Hubbs et al. 2020, https://arxiv.org/abs/2008.06319, section 4.3):
+    One period (Hubbs et al. 2020, https://arxiv.org/abs/2008.06319):
 
     1. Each stage orders; a supplier ships at most its link's capacity and what it has on hand.
     2. What was shipped a lead time ago arrives.

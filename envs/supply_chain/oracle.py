@@ -1,12 +1,12 @@
 """The best profit with all demand known beforehand: a bound that no policy passes, path by path.
 
-The season is a min-cost flow of units through stages and periods (Perez et al. 2021, Processes 9(1):102, section 3.1,
-without its logic for over-ordering: who knows the demand never orders what cannot be shipped). With whole demands its
-linear program has a whole-numbered solution, which the dual simplex method finds.
+The linear program of Perez et al. 2021 (https://doi.org/10.3390/pr9010102), where nothing is ordered that cannot be
+shipped: who knows the demand need not. It is a min-cost flow of units through stages and periods, so with whole demands
+it has a whole-numbered solution, which the dual simplex method finds.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -70,51 +70,70 @@ def profits(params: Params, demands: npt.ArrayLike) -> Floats:
     return np.array([plan(params, demand).profit for demand in np.asarray(demands)])
 
 
+SALES, STOCK, UNMET = STAGES, STAGES + 1, 2 * STAGES + 1
+"""Where the blocks of T numbers stand in x; the orders of link i are block i."""
+BLOCKS = UNMET + 1
+
+
 @functools.lru_cache(maxsize=8)
 def _program(params: Params) -> _Program:
-    chain, periods, worth = model.chain(params), params.episode_periods, model.discounts(params)
-    now, before = sparse.eye_array(periods), sparse.eye_array(periods, k=-1)
+    chain, periods = model.chain(params), params.episode_periods
     first = np.eye(1, periods)[0]  # 1 in the first period
-    stages = range(STAGES)
-    orders, sales, stock, unmet = slice(0, STAGES), STAGES, STAGES + 1, 2 * STAGES + 1
-
-    def row(entries: dict[int, "sparse.sparray"]) -> list["sparse.sparray"]:
-        empty = sparse.csr_array((periods, periods))
-        return [entries.get(block, empty) for block in range(unmet + 1)]
-
-    def leaving(stage: int) -> int:
-        return stage - 1 if stage else sales
-
-    balances = [
-        row(
-            {
-                stock + stage: now - before,
-                stage: -sparse.eye_array(periods, k=-chain.lead_time_periods[stage]),
-                leaving(stage): now,
-            }
-        )
-        for stage in stages
-    ]
-    waiting = before if params.unmet_demand == "backlog" else sparse.csr_array((periods, periods))
-    demands = row({unmet: now - waiting, sales: now})
-    # A stage ships out of what it had at the start of the period: deliveries come after the orders.
-    on_hand = [row({stage - 1: now, stock + stage: -before}) for stage in stages[1:]]
-    cost = np.zeros((unmet + 1, periods))
-    for link in stages:
-        ends = np.minimum(np.arange(periods) + chain.lead_time_periods[link], periods)
-        until = np.concatenate([[0.0], np.cumsum(worth)])
-        in_transit = until[ends] - until[:-1]
-        cost[link] = worth * chain.outlay_per_unit[link] + in_transit * chain.transit_cost_per_unit[link]
-        cost[stock + link] = worth * chain.holding_cost_per_unit[link]
-    cost[sales] = -worth * chain.price_per_unit
-    cost[unmet] = worth * chain.shortage_cost_per_unit[0]
-    upper = np.full((unmet + 1, periods), np.inf)
-    upper[orders] = np.asarray(chain.capacity_units)[:, None]
+    upper = np.full((BLOCKS, periods), np.inf)
+    upper[:STAGES] = np.asarray(chain.capacity_units)[:, None]
     return _Program(
-        cost.ravel(),
-        sparse.csr_array(sparse.block_array([*balances, demands])),
+        _cost(params).ravel(),
+        sparse.csr_array(sparse.block_array([*_balances(params), _demand_met(params)])),
         np.concatenate([*(units * first for units in chain.first_stock_units), np.zeros(periods)]),
-        sparse.csr_array(sparse.block_array(on_hand)),
+        sparse.csr_array(sparse.block_array(_supplies(periods))),
         np.concatenate([units * first for units in chain.first_stock_units[1:]]),
         np.stack([np.zeros(upper.size), upper.ravel()], 1),
     )
+
+
+def _cost(params: Params) -> Floats:
+    """What a unit of each entry of x costs, discounted, float64 [8, T]."""
+    chain, periods, worth = model.chain(params), params.episode_periods, model.discounts(params)
+    until = np.concatenate([[0.0], np.cumsum(worth)])
+    cost = np.zeros((BLOCKS, periods))
+    for link, lead in enumerate(chain.lead_time_periods):
+        in_transit = until[np.minimum(np.arange(periods) + lead, periods)] - until[:-1]
+        cost[link] = worth * chain.outlay_per_unit[link] + in_transit * chain.transit_cost_per_unit[link]
+        cost[STOCK + link] = worth * chain.holding_cost_per_unit[link]
+    cost[SALES] = -worth * chain.price_per_unit
+    cost[UNMET] = worth * chain.shortage_cost_per_unit[0]
+    return cost
+
+
+def _balances(params: Params) -> list[list[Any]]:
+    """A row of blocks a stage: stock at the end of a period, less stock before and what arrives, plus what leaves."""
+    periods = params.episode_periods
+    now, before = sparse.eye_array(periods), _delay(periods, 1)
+    rows = []
+    for stage, lead in enumerate(model.chain(params).lead_time_periods):
+        leaving = stage - 1 if stage else SALES
+        rows.append(_row(periods, {STOCK + stage: now - before, stage: -_delay(periods, lead), leaving: now}))
+    return rows
+
+
+def _demand_met(params: Params) -> list[Any]:
+    """Sales and unmet demand, less unmet demand that waited."""
+    periods = params.episode_periods
+    waiting = _delay(periods, 1 if params.unmet_demand == "backlog" else periods)
+    return _row(periods, {UNMET: sparse.eye_array(periods) - waiting, SALES: sparse.eye_array(periods)})
+
+
+def _supplies(periods: int) -> list[list[Any]]:
+    """What a stage ships, less what it had at the start of the period: deliveries come after the orders."""
+    now, before = sparse.eye_array(periods), _delay(periods, 1)
+    return [_row(periods, {stage - 1: now, STOCK + stage: -before}) for stage in range(1, STAGES)]
+
+
+def _delay(periods: int, lag: int) -> Any:
+    """The matrix that takes numbers of each period to `lag` periods later, [T, T]."""
+    return sparse.eye_array(periods, k=-lag) if lag < periods else sparse.csr_array((periods, periods))
+
+
+def _row(periods: int, entries: dict[int, Any]) -> list[Any]:
+    """Blocks [T, T] at the given places, zero elsewhere."""
+    return [entries.get(block, sparse.csr_array((periods, periods))) for block in range(BLOCKS)]

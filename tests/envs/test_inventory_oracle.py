@@ -23,11 +23,12 @@ def test_the_published_oracle_comes_out_on_every_published_path(unmet_demand):
     np.testing.assert_allclose(oracle.profits(params, published_demands()), PUBLISHED[unmet_demand], atol=0.0501)
 
 
+@pytest.mark.parametrize("periods", [1, 7, 30])
 @pytest.mark.parametrize("unmet_demand", PUBLISHED)
 @pytest.mark.parametrize("chain", model.CHAINS)
-def test_the_oracles_orders_earn_its_profit_in_the_task(chain, unmet_demand):
-    env = make(chain=chain, unmet_demand=unmet_demand)
-    demand = np.random.default_rng(3).poisson(20, 30)
+def test_the_oracles_orders_earn_its_profit_in_the_task(chain, unmet_demand, periods):
+    env = make(chain=chain, unmet_demand=unmet_demand, episode_periods=periods)
+    demand = np.random.default_rng(3).poisson(20, periods)
     plan = oracle.plan(env.params, demand)
     np.testing.assert_allclose(plan.orders, plan.orders.round(), atol=1e-9)
     total, _ = play(env, demand[None], lambda state, period: plan.orders[None, period])
