@@ -56,7 +56,7 @@ SPECS = {
             "slipway/LostSales-v0",
             "envs.inventory.dynamics:LostSales",
             "envs.inventory.model:Params",
-            "optimisation",
+            "decision-making",
             "Order stock with a lead time when unmet demand is lost; the optimum is known.",
         ),
         EnvSpec(

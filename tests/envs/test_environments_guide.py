@@ -1,4 +1,4 @@
-"""docs/environments.md: its tables are true and its worked example is a task."""
+"""docs/environments.md and its pages: their tables are true and the worked example is a task."""
 
 import re
 import sys
@@ -15,7 +15,9 @@ from envs import registry, seeding
 from envs.inventory import baselines, exact
 from envs.parameters import ParameterOutOfRange
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "environments.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "environments.md", *sorted(DOCS.glob("environments/*.md"))]
+GUIDE = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def rows(heading, below=""):
