@@ -14,6 +14,8 @@ few = settings(
 VARIANTS = [
     *((name, {}) for name in registry.names()),
     ("slipway/LostSales-v0", {"lead_time_periods": 1, "demand": "geometric", "demand_mean_units": 3.5}),
+    ("slipway/FrozenLake-v1", {"map": "8x8", "success_rate": 0.75}),
+    ("slipway/Pendulum-v1", {"gravity_metres_per_second2": 3.7}),
     ("slipway/LostSales-v0", {"lead_time_periods": 9, "holding_cost_per_unit": 0.5, "maximum_order_units": 20}),
 ]
 
