@@ -21,6 +21,7 @@ CONTINUOUS_GOAL_POSITION = 0.45
 GOAL_REWARD = 100.0
 FORCE_COST = 0.1
 
+
 @dataclasses.dataclass(frozen=True)
 class Params:
     """Parameters of the task with discrete force."""
