@@ -9,7 +9,7 @@ import tensorflow as tf
 from envs import registry
 from envs.classic.acrobot.dynamics import State
 
-TOLERANCE = 2e-5
+TOLERANCE = 2e-6
 """A Runge-Kutta step of .2 s at up to 28 radians a second makes some rounding errors of float32 grow."""
 
 
@@ -60,7 +60,7 @@ def test_steps_from_anywhere_are_gymnasiums(env, real):
     walked = beside.Steps(*(np.array(column) for column in zip(*rows, strict=True)))
     for entry, limit in zip((2, 3), limits, strict=True):
         assert np.isclose(np.abs(walked.after[:, entry]), limit).any()
-    compare(env, walked, tolerance=2e-4)
+    compare(env, walked, tolerance=2e-5)
 
 
 def compare(env, walked, tolerance=TOLERANCE):
