@@ -89,7 +89,7 @@ class _MountainCar(TensorEnv[AnyParams]):
         return ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32)
 
     def render(self, state: State, row: int = 0) -> npt.NDArray[np.uint8]:
-        """The car in its valley and the flag, RGB [160, 240, 3]."""
+        """The car in its valley and the flag, RGB [180, 240, 3]."""
         return render.car(float(state.position[row]), self.goal_position)
 
     def _arrived(self, state: State) -> tf.Tensor:

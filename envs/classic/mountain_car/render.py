@@ -10,8 +10,8 @@ import numpy.typing as npt
 from envs import drawing
 from envs.classic.mountain_car.model import GREATEST_POSITION, LEAST_POSITION, SPEED_LIMIT
 
-HEIGHT, WIDTH = 160, 240
-FLOOR = 145
+HEIGHT, WIDTH = 180, 240
+FLOOR = 165
 """Where height 0 lies, in pixels from the top."""
 SCALE = WIDTH / (GREATEST_POSITION - LEAST_POSITION)
 POSITION_STEP, VELOCITY_STEP = 0.05, 0.005
@@ -19,7 +19,7 @@ POSITION_STEP, VELOCITY_STEP = 0.05, 0.005
 
 
 def car(position: float, goal_position: float) -> drawing.Picture:
-    """The car on the slope, the flag on the right, RGB [160, 240, 3]."""
+    """The car on the slope, the flag on the right, RGB [180, 240, 3]."""
     picture = drawing.blank(HEIGHT, WIDTH)
     ground = FLOOR - SCALE * _height(LEAST_POSITION + (np.arange(WIDTH) + 0.5) / SCALE)
     picture[np.arange(HEIGHT)[:, None] >= ground] = drawing.GREY
