@@ -1,1 +1,1 @@
-"""Classic control tasks."""
+"""Classic control tasks, a folder for each; the two mountain cars share one."""

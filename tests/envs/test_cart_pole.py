@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from envs import core, registry, seeding
-from envs.classic.dynamics import State
+from envs.classic.cart_pole.dynamics import State
 
 EPISODES = 60
 

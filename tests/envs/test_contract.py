@@ -16,6 +16,8 @@ VARIANTS = [
     ("slipway/LostSales-v0", {"lead_time_periods": 1, "demand": "geometric", "demand_mean_units": 3.5}),
     ("slipway/InventoryManagement-v0", {"chain": "gym-invmgmt"}),
     ("slipway/InventoryManagement-v0", {"unmet_demand": "lost-sales", "demand_mean_units": 3.5, "discount": 0.9}),
+    ("slipway/FrozenLake-v1", {"map": "8x8", "success_rate": 0.75}),
+    ("slipway/Pendulum-v1", {"gravity_metres_per_second2": 3.7}),
     ("slipway/LostSales-v0", {"lead_time_periods": 9, "holding_cost_per_unit": 0.5, "maximum_order_units": 20}),
 ]
 

@@ -5,6 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import beside_gymnasium
 import contract
 import gymnasium
 import numpy as np
@@ -13,6 +14,8 @@ from gymnasium.utils.env_checker import check_env
 
 from envs import registry, seeding
 from envs.inventory import baselines, exact
+from envs.navigation.frozen_lake import exact as lake_exact
+from envs.navigation.frozen_lake import model as lake_model
 from envs.parameters import ParameterOutOfRange
 from envs.supply_chain import baselines as chain_rules
 from envs.supply_chain import oracle
@@ -69,6 +72,29 @@ def test_parameter_tables_name_every_parameter_and_its_default(name):
         field.name: field.default if isinstance(field.default, str) else f"{field.default:g}"
         for field in registry.parameters(name)
     }
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names() if registry.spec(name).family == "classic"])
+def test_the_returns_of_baselines_are_measured(name):
+    """Within five standard errors of what fewer episodes, with another seed, show."""
+    table = {cells[0]: float(cells[2]) for cells in rows("| baseline | rule | mean return |", below=f": `{name}`")}
+    measured = beside_gymnasium.returns(registry.make(name), 2000, seed=1)
+    assert list(table) == list(measured)
+    means = [values.mean() for values in measured.values()]
+    assert means == sorted(means)
+    for written, values in zip(table.values(), measured.values(), strict=True):
+        digits = 0.5 * 10.0 ** -len(f"{written:g}".partition(".")[2])
+        assert written == pytest.approx(values.mean(), abs=5 * values.std() / np.sqrt(len(values)) + digits)
+
+
+def test_the_table_of_success_rates_is_computed():
+    table = rows("| map | steps | optimum |")
+    assert [cells[0] for cells in table] == ["4x4", "8x8"]
+    for name, *cells in table:
+        params = registry.check("slipway/FrozenLake-v1", map=name)
+        found = [lake_exact.optimum(params)]
+        found += [lake_exact.score(params, actions(params)) for actions in (lake_exact.greedy, lake_exact.shortest)]
+        assert cells == [str(lake_model.episode_steps(params)), *(f"{value:.4f}" for value in found)]
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import contract
 import gymnasium
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from envs.adapters.gymnasium_vector import GymnasiumVectorEnv
 TASKS = {
     "slipway/LostSales-v0": {"episode_periods": 7, "lead_time_periods": 2},
     "slipway/CartPole-v1": {"episode_steps": 12},
+    "slipway/Pendulum-v1": {"episode_steps": 6},
 }
 ROWS, STEPS, SEED = 4, 40, 21
 
@@ -22,6 +24,10 @@ def name(request):
 @pytest.fixture(scope="module")
 def vector(name):
     return gymnasium.make_vec(name, num_envs=ROWS, **TASKS[name])
+
+
+def numbered_actions(vector, numbers):
+    return np.stack([contract.numbered_action(vector.single_action_space, number) for number in numbers])
 
 
 def test_gymnasium_makes_it_with_the_right_metadata(vector):
@@ -40,7 +46,7 @@ def test_each_row_is_a_single_environment_bit_for_bit(name, vector):
         assert single.reset(seed=SEED + row)[0].tobytes() == observations[row].tobytes()
     ends = 0
     for _ in range(STEPS):
-        actions = generator.integers(0, vector.single_action_space.n, ROWS)
+        actions = numbered_actions(vector, generator.integers(0, 100, ROWS))
         observations, rewards, terminated, truncated, infos = vector.step(actions)
         for row, single in enumerate(singles):
             observation, reward, end, cut, _ = single.step(actions[row])
@@ -61,10 +67,10 @@ def test_each_row_is_a_single_environment_bit_for_bit(name, vector):
 def test_results_are_not_overwritten_by_later_steps(vector):
     first, _ = vector.reset(seed=1)
     kept = first.copy()
-    second = vector.step(np.ones(ROWS, int))[0]
+    second = vector.step(numbered_actions(vector, [1] * ROWS))[0]
     kept_second = second.copy()
     for _ in range(15):
-        vector.step(np.zeros(ROWS, int))
+        vector.step(numbered_actions(vector, [0] * ROWS))
     np.testing.assert_array_equal(first, kept)
     np.testing.assert_array_equal(second, kept_second)
 
@@ -81,7 +87,7 @@ def test_its_answers_have_the_form_of_gymnasiums_own_vector(name, vector):
     for one, other in zip(own.reset(seed=SEED), vector.reset(seed=SEED), strict=True):
         np.testing.assert_array_equal(one, other)
     for step in range(15):
-        actions = np.full(ROWS, step % 2)
+        actions = numbered_actions(vector, [step % 2] * ROWS)
         theirs, ours = own.step(actions), vector.step(actions)
         for one, other in zip(theirs[:4], ours[:4], strict=True):
             assert one.dtype == other.dtype

@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -7,8 +9,9 @@ import pytest
 from envs import parameters, registry
 
 
-def test_the_names_are_those_of_the_readme():
-    assert registry.names() == ["slipway/CartPole-v1", "slipway/InventoryManagement-v0", "slipway/LostSales-v0"]
+def test_the_names_are_those_of_the_guide():
+    guide = (Path(__file__).parents[2] / "docs" / "environments.md").read_text(encoding="utf-8")
+    assert registry.names() == sorted(re.findall(r"^\| \[`(slipway/\S+)`\]", guide, re.MULTILINE))
 
 
 def test_an_unknown_id_is_refused_with_the_nearest():

@@ -10,7 +10,12 @@ FOLDER = Path(__file__).parent / "presets"
 FOR_ENVIRONMENT = {
     "slipway/LostSales-v0": "lost-sales-ppo",
     "slipway/InventoryManagement-v0": "inventory-management-ppo",
+    "slipway/FrozenLake-v1": "frozen-lake-ppo",
     "slipway/CartPole-v1": "cartpole-ppo",
+    "slipway/Pendulum-v1": "pendulum-compiled-ppo",
+    "slipway/Acrobot-v1": "acrobot-ppo",
+    "slipway/MountainCar-v0": "mountain-car-ppo",
+    "slipway/MountainCarContinuous-v0": "mountain-car-continuous-ppo",
     "gymnasium:Pendulum-v1": "pendulum-ppo",
     "gymnasium:LunarLander-v3": "lunarlander-ppo",
 }

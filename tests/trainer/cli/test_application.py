@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from envs import registry
 from trainer.cli import application, reference
 from trainer.cli.command import Command, Group
 from trainer.config import load, presets, yaml_text
@@ -233,7 +234,7 @@ def test_completion_scripts(capsys, shell):
     [
         ("slipway tr", {"train"}),
         ("slipway train lost", {"lost-sales-ppo", "lost-sales-ppo-plain"}),
-        ("slipway train slipway/", {"slipway/CartPole-v1", "slipway/InventoryManagement-v0", "slipway/LostSales-v0"}),
+        ("slipway train slipway/", set(registry.names())),
         ("slipway envs describe slipway/Lost", {"slipway/LostSales-v0"}),
         ("slipway envs describe gym", {"gymnasium:"}),
         ("slipway presets show lunar", {"lunarlander-ppo"}),

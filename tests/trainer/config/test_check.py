@@ -59,7 +59,7 @@ def test_the_presets_of_lost_sales():
         ("slipway/LostSale-v0", "write slipway/LostSales-v0"),
         ("LostSales-v0", "write slipway/LostSales-v0"),
         ("CartPole-v1", "write slipway/CartPole-v1"),
-        ("Pendulum-v1", "write gymnasium:Pendulum-v1"),
+        ("LunarLander-v3", "write gymnasium:LunarLander-v3"),
         ("zzz", "see `slipway envs list`"),
         ("gymnasium:CartPol-v1", "gymnasium:CartPole-v1"),
         ("gymnasium:CartPole-v9", "v1"),

@@ -1,14 +1,10 @@
 """Pictures of the cart and its pole."""
 
-import base64
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from envs import drawing
-from envs.classic.model import POLE_HALF_LENGTH_METRES, POSITION_LIMIT_METRES
+from envs.classic.cart_pole.model import POLE_HALF_LENGTH_METRES, POSITION_LIMIT_METRES
 
 HEIGHT, WIDTH = 160, 240
 RAIL = 120
@@ -29,13 +25,3 @@ def cart_and_pole(values: npt.NDArray[np.float32]) -> drawing.Picture:
     drawing.bar(picture, foot, (x + length * np.sin(angle), foot[1] - length * np.cos(angle)), 6, drawing.ORANGE)
     drawing.bar(picture, foot, foot, 6, drawing.BLUE)
     return picture
-
-
-def filmstrip(states: Sequence[npt.NDArray[np.float32]], every_seconds: float) -> dict[str, Any]:
-    """States in order as a filmstrip for a report."""
-    return {
-        "kind": "filmstrip",
-        "title": "One episode",
-        "frames": [base64.b64encode(drawing.png(cart_and_pole(values))).decode("ascii") for values in states],
-        "note": f"One picture every {every_seconds:g} s, from the start of an episode to its end or the last picture.",
-    }

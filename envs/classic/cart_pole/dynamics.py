@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from envs import core, seeding
-from envs.classic import render
-from envs.classic.model import (
+from envs import seeding
+from envs.classic.cart_pole import render
+from envs.classic.cart_pole.model import (
     ANGLE_LIMIT_RADIANS,
     CART_MASS_KILOGRAMS,
     FORCE_NEWTONS,
@@ -22,10 +22,9 @@ from envs.classic.model import (
     STEP_SECONDS,
     Params,
 )
+from envs.classic.filmstrip import filmstrip
 from envs.core import Score, StatePolicy, TensorEnv, Transition
 
-PICTURE_SEED = 0
-PICTURE_FRAMES = 12
 PICTURE_STRIDE = 25
 """Steps between two pictures of a filmstrip."""
 
@@ -115,18 +114,7 @@ class CartPole(TensorEnv[Params]):
 
     def policy_picture(self, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]) -> dict[str, Any]:
         """A filmstrip of one held-out episode's first seconds."""
-        episode = core.begin(self, seeding.key_from_seed(PICTURE_SEED, seeding.Split.HELD_OUT), 1)
-        frames = []
-        for step in range(PICTURE_FRAMES * PICTURE_STRIDE):
-            observation = self.observe(episode.state).numpy()
-            if step % PICTURE_STRIDE == 0:
-                frames.append(observation[0])
-            action = tf.constant(policy(observation), tf.int32)
-            episode, outcome = core.proceed(self, episode, action, ())
-            if outcome.terminated[0] or outcome.truncated[0]:
-                frames.append(outcome.final_observation[0].numpy())
-                break
-        return render.filmstrip(frames, PICTURE_STRIDE * STEP_SECONDS)
+        return filmstrip(self, policy, PICTURE_STRIDE, STEP_SECONDS)
 
     def render(self, state: State, row: int = 0) -> npt.NDArray[np.uint8]:
         """The cart on its rail and the pole, RGB [160, 240, 3]."""

@@ -1,0 +1,1 @@
+"""Acrobot swing-up."""

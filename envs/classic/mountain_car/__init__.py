@@ -1,0 +1,1 @@
+"""Mountain car, with discrete and with continuous force."""
