@@ -67,6 +67,17 @@ def test_there_is_something_to_run():
     assert sum(len(commands(page)) for page in SHOWN) > 15
 
 
+def test_make_docs_writes_each_page_that_says_it_is_generated():
+    shown = subprocess.run(["make", "-n", "docs"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    written = dict(re.findall(r"python -m (\S+) > (\S+)", shown))
+    generated = {
+        page: re.search(r"by `python -m ([\w.]+)`; do not edit", page.read_text()) for page in ROOT.glob("docs/**/*.md")
+    }
+    assert {str(page.relative_to(ROOT)): by[1] for page, by in generated.items() if by} == {
+        page: module for module, page in written.items()
+    }
+
+
 @pytest.mark.slow
 def test_make_train_is_what_the_first_screen_says(tmp_path):
     """The target's own command, on the installation that runs this test, with a budget that suits a suite."""
