@@ -60,6 +60,13 @@ SPECS = {
             "Order stock with a lead time when unmet demand is lost; the optimum is known.",
         ),
         EnvSpec(
+            "slipway/JobShop-v0",
+            "envs.jobshop.dynamics:JobShop",
+            "envs.jobshop.model:Params",
+            "optimisation",
+            "Dispatch jobs to machines so that the last operation ends early; the instances of the literature ship.",
+        ),
+        EnvSpec(
             "slipway/CartPole-v1",
             "envs.classic.dynamics:CartPole",
             "envs.classic.model:Params",

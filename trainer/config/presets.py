@@ -10,6 +10,7 @@ FOLDER = Path(__file__).parent / "presets"
 FOR_ENVIRONMENT = {
     "slipway/LostSales-v0": "lost-sales-ppo",
     "slipway/CartPole-v1": "cartpole-ppo",
+    "slipway/JobShop-v0": "job-shop-ppo",
     "gymnasium:Pendulum-v1": "pendulum-ppo",
     "gymnasium:LunarLander-v3": "lunarlander-ppo",
 }
