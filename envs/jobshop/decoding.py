@@ -43,18 +43,17 @@ def decode(
     """
     if samples < 1:
         raise ValueError(f"samples is {samples}; allowed: 1 or more")
-    attempts: list[tuple[int, Integers]] = []
+    makespans: list[int] = []
+    schedules: list[Integers] = []
     for number, work in enumerate([instance, instance.mirrored()] if mirror else [instance]):
         # A lone row is another program to XLA, so there are never fewer than two.
-        state = env.start(work, max(samples, 2))
-        ended = _runner(env, policy)(state, seeding.fold(key, number))
-        for row in range(samples):
-            starts = starts_of(ended, row)
-            if number:
-                starts = schedule.mirrored_starts(work, starts)
-            attempts.append((schedule.makespan(instance, starts), starts))
-    best = min(attempts, key=lambda attempt: attempt[0])
-    return Decoded(best[1], best[0], [makespan for makespan, _ in attempts])
+        ended = _runner(env, policy)(env.start(work, max(samples, 2)), seeding.fold(key, number))
+        reached = ended.bound.numpy()[:samples].astype(int).tolist()
+        starts = starts_of(ended, reached.index(min(reached)))
+        schedules.append(schedule.mirrored_starts(work, starts) if number else starts)
+        makespans += reached
+    best = min(schedules, key=lambda starts: schedule.makespan(instance, starts))
+    return Decoded(best, min(makespans), makespans)
 
 
 @functools.lru_cache(maxsize=8)

@@ -158,6 +158,8 @@ def _least_of_others(values: tf.Tensor, among: tf.Tensor) -> tf.Tensor:
     """For each job among some [B, J], the least of the values of the others of them, NEVER if there are none."""
     least = tf.reduce_min(tf.where(among, values, NEVER), 1, keepdims=True)
     has_least = tf.logical_and(among, tf.equal(values, least))
-    next_least = tf.reduce_min(tf.where(tf.logical_and(among, tf.logical_not(has_least)), values, NEVER), 1, keepdims=True)
+    next_least = tf.reduce_min(
+        tf.where(tf.logical_and(among, tf.logical_not(has_least)), values, NEVER), 1, keepdims=True
+    )
     alone = tf.reduce_sum(tf.cast(has_least, tf.float32), 1, keepdims=True) < 2.0
     return tf.where(tf.logical_and(has_least, alone), next_least, least)

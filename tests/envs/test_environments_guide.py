@@ -13,6 +13,8 @@ from gymnasium.utils.env_checker import check_env
 
 from envs import registry, seeding
 from envs.inventory import baselines, exact
+from envs.jobshop import baselines as rules
+from envs.jobshop import features, library
 from envs.parameters import ParameterOutOfRange
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -85,3 +87,14 @@ def test_the_table_of_costs_is_computed():
         assert base_stock == f"{baselines.cost(params, rule):.4f} ({rule.level})"
         order = baselines.best_constant_order(params)
         assert constant == f"{baselines.constant_order_cost(params, order):.4f} ({order})"
+
+
+def test_the_tables_of_the_job_shop_name_its_instances_rules_and_features():
+    makespans = library.optimal_makespans()
+    for name, size, makespan, _ in rows("| instance | size |"):
+        shape = library.named(name).durations.shape
+        assert (size, int(makespan)) == ("{} x {}".format(*shape), makespans.pop(name))
+    assert makespans == {}
+    assert [cells[0] for cells in rows("| baseline | which job goes first |")] == list(rules.RULES)
+    assert tuple(cells[0] for cells in rows("| of a job |")) == features.JOB
+    assert tuple(cells[0] for cells in rows("| of the shop |")) == features.SHOP

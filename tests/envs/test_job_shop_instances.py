@@ -87,7 +87,10 @@ def test_a_file_that_is_no_instance_is_refused_with_line_and_column(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "value"),
-    [(b"\xff\xfe\x00", "{}, which is no text"), (b"1 1\n0 1" + b" " * 2_000_000, "{}, line 1, column 1: a longer file")],
+    [
+        (b"\xff\xfe\x00", "{}, which is no text"),
+        (b"1 1\n0 1" + b" " * 2_000_000, "{}, line 1, column 1: a longer file"),
+    ],
 )
 def test_files_that_cannot_be_instances_are_refused(tmp_path, content, value):
     file = tmp_path / "file"
@@ -109,7 +112,9 @@ def test_the_instances_that_ship_are_whole():
     assert sizes == literature | {f"ta{i:02d}": (15, 15) for i in range(1, 11)}
     for name, optimum in library.optimal_makespans().items():
         instance = library.named(name)
-        np.testing.assert_array_equal(np.sort(instance.machines, 1), np.tile(np.arange(sizes[name][1]), (len(instance.machines), 1)))
+        np.testing.assert_array_equal(
+            np.sort(instance.machines, 1), np.tile(np.arange(sizes[name][1]), (len(instance.machines), 1))
+        )
         assert one_machine_bound(instance) <= optimum
 
 
