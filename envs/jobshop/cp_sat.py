@@ -34,9 +34,7 @@ def solve(machines: list[list[int]], durations: list[list[int]], effort_seconds:
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = SEARCH_SEED
-    solver.parameters.linearization_level = (
-        0  # its linear relaxations say little of machines, and cost ten times as much
-    )
+    solver.parameters.linearization_level = 0  # linear relaxations say little here and take most of the time
     solver.parameters.max_deterministic_time = effort_seconds
     status = solver.solve(program)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):

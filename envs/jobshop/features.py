@@ -75,9 +75,11 @@ def structured(state: State, decision: Decision) -> Features:
     number = tf.range(machines, dtype=tf.float32)
     left, arrival, bound = remaining(state), arrivals(state), bounds(state)
     total = tf.reduce_sum(state.durations, 2)
-    mean = tf.maximum(tf.reduce_sum(total, 1, keepdims=True) / float(jobs * machines), 1.0)  # [B, 1]
     now = decision.time[:, None]
-    time_left = tf.maximum(state.bound[:, None] - now, mean)
+    mean = tf.maximum(tf.reduce_sum(total, 1, keepdims=True) * (1.0 / (jobs * machines)), 1.0)  # [B, 1]
+    # One division each, and products: a compiler may turn a division into a product, which rounds otherwise.
+    per_mean = 1.0 / mean
+    per_time_left = 1.0 / tf.maximum(state.bound[:, None] - now, mean)
     load = tf.reduce_sum(tf.where(left, state.durations, 0.0), 1)
 
     def at(machine: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
@@ -100,30 +102,30 @@ def structured(state: State, decision: Decision) -> Features:
     after = of(here, total[..., None] - state.heads - state.durations)
     values = {
         "allowed": tf.cast(decision.allowed, tf.float32),
-        "operations_left": (float(machines) - state.dispatched) / float(machines),
-        "wait": (start - now) / mean,
-        "duration": decision.next_duration / mean,
-        "work_left": work / time_left,
-        "job_bound": (bound.job - now) / time_left,
-        "machine_load": at(decision.next_machine, load) / time_left,
-        "machine_bound": (at(decision.next_machine, bound.machine) - now) / time_left,
-        "following_duration": of(following, state.durations) / mean,
-        "following_bound": has_following * (at(following_machine, bound.machine) - now) / time_left,
-        "following_queue": has_following * tf.maximum(queue, 0.0) / mean,
+        "operations_left": (float(machines) - state.dispatched) * (1.0 / machines),
+        "wait": (start - now) * per_mean,
+        "duration": decision.next_duration * per_mean,
+        "work_left": work * per_time_left,
+        "job_bound": (bound.job - now) * per_time_left,
+        "machine_load": at(decision.next_machine, load) * per_time_left,
+        "machine_bound": (at(decision.next_machine, bound.machine) - now) * per_time_left,
+        "following_duration": of(following, state.durations) * per_mean,
+        "following_bound": has_following * (at(following_machine, bound.machine) - now) * per_time_left,
+        "following_queue": has_following * tf.maximum(queue, 0.0) * per_mean,
         "will_come": tf.cast(comes, tf.float32),
-        "comes_in": tf.where(comes, comes_at - now, 0.0) / mean,
-        "duration_here": duration_here / mean,
-        "work_after": after / time_left,
-        "bound_rise": _bound_rise(state, decision, comes, comes_at, duration_here, after, work) / mean,
+        "comes_in": tf.where(comes, comes_at - now, 0.0) * per_mean,
+        "duration_here": duration_here * per_mean,
+        "work_after": after * per_time_left,
+        "bound_rise": _bound_rise(state, decision, comes, comes_at, duration_here, after, work) * per_mean,
     }
     by_job = tf.stack([values[name] for name in JOB], 2)
     by_job = tf.where(decision.unfinished[..., None], by_job, 0.0)
-    operations = float(jobs * machines)
+    operations = jobs * machines
     shop = {
-        "operations_left": (operations - tf.reduce_sum(state.dispatched, 1)) / operations,
-        "choices": tf.reduce_sum(values["allowed"], 1) / float(jobs),
-        "elapsed": decision.time / tf.maximum(state.bound, 1.0),
-        "bound": state.bound / (0.25 * (1 + LONGEST_UNITS) * (jobs + machines)),
+        "operations_left": (operations - tf.reduce_sum(state.dispatched, 1)) * (1.0 / operations),
+        "choices": tf.reduce_sum(values["allowed"], 1) * (1.0 / jobs),
+        "elapsed": decision.time * (1.0 / tf.maximum(state.bound, 1.0)),
+        "bound": state.bound * (4.0 / ((1 + LONGEST_UNITS) * (jobs + machines))),
     }
     by_shop = tf.stack([shop[name] for name in SHOP], 1)
     return Features(tf.clip_by_value(by_job, -LIMIT, LIMIT), tf.clip_by_value(by_shop, -LIMIT, LIMIT))
