@@ -26,6 +26,9 @@ Noise = Any
 """A tensor [B, ...] or a nest of them: one step's exogenous randomness; `()` where a task has none."""
 StatePolicy = Callable[[State, tf.Tensor], tf.Tensor]
 """A baseline: (state, key) -> action [B, ...]. It may look at the whole state."""
+GreedyPolicy = Callable[..., npt.NDArray[Any]]
+"""A deterministic policy: observations float32 [N, ...] -> actions [N]; of a task with action masks, (observations,
+masks bool [N, n]) -> actions [N]."""
 
 
 class Objective(enum.StrEnum):
@@ -169,18 +172,16 @@ class TensorEnv(abc.ABC, Generic[ParamsT]):
         """Policies to compare with, by name, the strongest last."""
         return {}
 
-    def exact_score(self, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]) -> ExactScore | None:
+    def exact_score(self, policy: GreedyPolicy) -> ExactScore | None:
         """The exact score of a deterministic policy, if the task can compute it; else None.
 
         Args:
-            policy: maps observations [N, ...] to actions [N]; called with as many rows as the task has states.
+            policy: called with as many rows as the task has states.
         """
         del policy
         return None
 
-    def policy_picture(
-        self, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
-    ) -> dict[str, Any] | None:
+    def policy_picture(self, policy: GreedyPolicy) -> dict[str, Any] | None:
         """A deterministic policy as a picture for people, ready for JSON; None if the task has none.
 
         Either `{"kind": "heatmap", "title", "x_label", "y_label", "value_label", "x": [columns], "y": [rows],
@@ -188,7 +189,7 @@ class TensorEnv(abc.ABC, Generic[ParamsT]):
         "frames": [PNG in base64], "note"}`.
 
         Args:
-            policy: maps observations [N, ...] to actions [N].
+            policy: what to draw.
         """
         del policy
         return None

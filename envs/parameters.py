@@ -4,6 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+LONGEST_TEXT = 4096
+"""Characters that a text may have: as many as a path."""
+
 
 class ParameterError(ValueError):
     """A parameter that a task refuses.
@@ -30,7 +33,7 @@ class ParameterOutOfRange(ParameterError):
 def parameter(
     default: Any, meaning: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
 ) -> Any:
-    """A dataclass field.
+    """A dataclass field: a number within bounds, or one of some words.
 
     Args:
         default: its default; its type is the parameter's.
@@ -42,8 +45,21 @@ def parameter(
     return dataclasses.field(default=default, metadata={"help": meaning, "low": low, "high": high, "choices": choices})
 
 
+def text(default: str, meaning: str, allowed: str, longest: int = LONGEST_TEXT) -> Any:
+    """A dataclass field that holds any text; what it may say is checked in `__post_init__` of the parameters.
+
+    Args:
+        default: its default.
+        meaning: one sentence.
+        allowed: what it may be, in words.
+        longest: how many characters it may have.
+    """
+    metadata = {"help": meaning, "low": None, "high": None, "choices": (), "allowed": allowed, "longest": longest}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
 def build(params_type: type, given: Mapping[str, Any]) -> Any:
-    """A task's parameters, checked.
+    """A task's parameters, checked: each by itself here, together by `__post_init__` where a task has one.
 
     Raises:
         UnknownParameter: if a name is not the task's.
@@ -60,10 +76,17 @@ def build(params_type: type, given: Mapping[str, Any]) -> Any:
 
 def allowed(field: "dataclasses.Field[Any]") -> str:
     """What a parameter may be, in words."""
+    if is_text(field):
+        return str(field.metadata["allowed"])
     if field.metadata["choices"]:
         return " or ".join(field.metadata["choices"])
     kind = "a whole number" if isinstance(field.default, int) else "a number"
     return f"{kind} from {field.metadata['low']:g} to {field.metadata['high']:g}"
+
+
+def is_text(field: "dataclasses.Field[Any]") -> bool:
+    """Whether a parameter is any text (`text`), neither a number nor one of some words."""
+    return "longest" in field.metadata
 
 
 def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
@@ -71,7 +94,9 @@ def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     right = type(value) is kind
-    if right and limits["choices"]:
+    if right and is_text(field):
+        right = len(value) <= limits["longest"]
+    elif right and limits["choices"]:
         right = value in limits["choices"]
     elif right:
         right = limits["low"] <= value <= limits["high"]

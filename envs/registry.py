@@ -75,6 +75,13 @@ SPECS = {
             reward_threshold=0.70,
         ),
         EnvSpec(
+            "slipway/JobShop-v0",
+            "envs.jobshop.dynamics:JobShop",
+            "envs.jobshop.model:Params",
+            "optimisation",
+            "Dispatch jobs to machines so that the last operation ends early; the instances of the literature ship.",
+        ),
+        EnvSpec(
             "slipway/CartPole-v1",
             "envs.classic.cart_pole.dynamics:CartPole",
             "envs.classic.cart_pole.model:Params",

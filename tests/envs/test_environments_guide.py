@@ -14,6 +14,8 @@ from gymnasium.utils.env_checker import check_env
 
 from envs import registry, seeding
 from envs.inventory import baselines, exact
+from envs.jobshop import baselines as rules
+from envs.jobshop import features, library
 from envs.navigation.frozen_lake import exact as lake_exact
 from envs.navigation.frozen_lake import model as lake_model
 from envs.parameters import ParameterOutOfRange
@@ -129,3 +131,14 @@ def test_the_table_of_profits_is_computed():
         rule = chain_rules.best_base_stock(params)
         levels = ", ".join(map(str, rule.levels))
         assert base_stock == f"{chain_rules.profits(params, rule, demands).mean():.1f} ({levels})"
+
+
+def test_the_tables_of_the_job_shop_name_its_instances_rules_and_features():
+    makespans = library.optimal_makespans()
+    for name, size, makespan, _ in rows("| instance | size |"):
+        shape = library.named(name).durations.shape
+        assert (size, int(makespan)) == ("{} x {}".format(*shape), makespans.pop(name))
+    assert makespans == {}
+    assert [cells[0] for cells in rows("| baseline | which job goes first |")] == list(rules.RULES)
+    assert tuple(cells[0] for cells in rows("| of a job |")) == features.JOB
+    assert tuple(cells[0] for cells in rows("| of the shop |")) == features.SHOP

@@ -36,6 +36,13 @@ def test_what_is_allowed_is_said_in_words():
     assert words["lead_time_periods"] == "a whole number from 1 to 12"
 
 
+def test_a_text_has_its_own_words_and_a_greatest_length():
+    words = {field.name: parameters.allowed(field) for field in registry.parameters("slipway/JobShop-v0")}
+    assert words["instance"].startswith("empty, one of ft06, ft10")
+    with pytest.raises(parameters.ParameterOutOfRange, match="allowed: empty, one of ft06"):
+        registry.check("slipway/JobShop-v0", instance="a" * (parameters.LONGEST_TEXT + 1))
+
+
 def test_listing_and_checking_import_no_tensorflow():
     code = (
         "import sys; from envs import registry;"

@@ -16,6 +16,7 @@ FOR_ENVIRONMENT = {
     "slipway/Acrobot-v1": "acrobot-ppo",
     "slipway/MountainCar-v0": "mountain-car-ppo",
     "slipway/MountainCarContinuous-v0": "mountain-car-continuous-ppo",
+    "slipway/JobShop-v0": "job-shop-ppo",
     "gymnasium:Pendulum-v1": "pendulum-ppo",
     "gymnasium:LunarLander-v3": "lunarlander-ppo",
 }

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from envs import seeding
-from envs.core import ExactScore, StatePolicy
+from envs.core import ExactScore, GreedyPolicy, StatePolicy
 from envs.seeding import Split
 from trainer.agents.ppo import PPOLearner
 from trainer.config.models import Evaluation
@@ -201,14 +201,17 @@ def _exact(target: Target, learner: PPOLearner) -> ExactScore | None:
     return target.env.exact_score(_on_arrays(learner)) if target.env is not None else None
 
 
-def _on_arrays(learner: PPOLearner) -> Any:
-    """The greedy policy from numpy observations to numpy actions, thousands of rows at a time."""
-    spec = tf.TensorSpec([None, *learner.task.observation_shape], tf.float32)
-    greedy = tf.function(lambda x: learner.policy(greedy=True)(x, None, None), autograph=False, input_signature=[spec])
+def _on_arrays(learner: PPOLearner) -> GreedyPolicy:
+    """The greedy policy on numpy arrays, thousands of rows at a time."""
+    spec = [tf.TensorSpec([None, *learner.task.observation_shape], tf.float32)]
+    if learner.mask_width:
+        spec.append(tf.TensorSpec([None, learner.mask_width], tf.bool))
+    policy = learner.policy(greedy=True)
+    greedy = tf.function(lambda x, mask=None: policy(x, mask, None), autograph=False, input_signature=spec)
 
-    def act(observation: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-        parts = [observation[i : i + 65536] for i in range(0, len(observation), 65536)]
-        return np.concatenate([greedy(tf.constant(part, tf.float32)).numpy() for part in parts])
+    def act(*arrays: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        parts = [[array[i : i + 65536] for array in arrays] for i in range(0, len(arrays[0]), 65536)]
+        return np.concatenate([greedy(*map(tf.constant, part)).numpy() for part in parts])
 
     return act
 

@@ -95,6 +95,15 @@ def test_wrong_parameters_of_tasks_of_ours(parameters, field, allowed, cure):
     assert cure in error.cure
 
 
+def test_a_file_that_a_task_of_ours_cannot_read_is_refused_at_its_place(tmp_path):
+    file = tmp_path / "instance"
+    file.write_text("2 2\n0 3 1 x\n0 1 1 1\n", encoding="utf-8")
+    (error,) = errors_of("slipway/JobShop-v0", {"instance": str(file)})
+    assert error.field == "env.parameters.instance"
+    assert error.value == f"{file}, line 2, column 7: x"
+    assert error.allowed.startswith("how long the operation takes")
+
+
 @pytest.mark.parametrize(
     ("env_id", "parameters", "field", "allowed", "cure"),
     [

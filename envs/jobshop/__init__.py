@@ -1,0 +1,1 @@
+"""Dispatching in a job shop."""

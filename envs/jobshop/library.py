@@ -1,0 +1,57 @@
+"""The instances that ship, by name, and the ones in files. Imports no TensorFlow."""
+
+import csv
+import functools
+from pathlib import Path
+
+from envs.jobshop import jsplib, taillard
+from envs.jobshop.schedule import Instance
+
+FOLDER = Path(__file__).parent / "instances"
+LARGEST_FILE_BYTES = 1_000_000
+
+
+@functools.lru_cache
+def optimal_makespans() -> dict[str, int]:
+    """The optimal makespan of each instance that ships, by name; each is proved in the literature.
+
+    The figures are in `instances/makespans.csv`: those of JSPLIB (https://github.com/tamy0612/JSPLIB, instances.json),
+    and of J. J. van Hoorn, "The current state of bounds on benchmark instances of the job-shop scheduling problem",
+    Journal of Scheduling 21(1), 2018, for ta01 to ta10.
+    """
+    with (FOLDER / "makespans.csv").open(encoding="utf-8", newline="") as file:
+        return {row["name"]: int(row["makespan"]) for row in csv.DictReader(file)}
+
+
+def names() -> list[str]:
+    """The names of the instances that ship."""
+    return list(optimal_makespans())
+
+
+@functools.lru_cache
+def named(name: str) -> Instance:
+    """An instance that ships; its arrays are shared and must not be written to.
+
+    Args:
+        name: one of `names()`.
+    """
+    if name in taillard.SEEDS:
+        return taillard.generate(*taillard.SEEDS[name])
+    return jsplib.parse((FOLDER / f"{name}.txt").read_text(encoding="utf-8"))
+
+
+def read(path: str) -> Instance:
+    """The instance in a file.
+
+    Raises:
+        OSError: if it cannot be read.
+        UnicodeError: if it is no text.
+        jsplib.Malformed: if it is no instance, or so large that it cannot be one.
+    """
+    if not Path(path).is_file():  # a pipe would be waited for
+        raise FileNotFoundError(path)
+    with Path(path).open("rb") as file:
+        content = file.read(LARGEST_FILE_BYTES + 1)
+    if len(content) > LARGEST_FILE_BYTES:
+        raise jsplib.Malformed(1, 1, "a longer file", f"a file of up to {LARGEST_FILE_BYTES} bytes")
+    return jsplib.parse(content.decode("utf-8").replace("\r\n", "\n"))
