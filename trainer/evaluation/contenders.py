@@ -133,7 +133,7 @@ def _evaluation(run: RunDirectory) -> tuple[dict[str, Any], dict[str, Any]]:
             "evaluation.seeds": said["seeds"],
             "evaluation.episodes_per_seed": said["episodes_per_seed"],
         }
-        whole = len(scores) == len(said["seeds"]) >= 2 and np.isfinite(np.array(scores, np.float64)).all()
+        whole = len(scores) == len(said["seeds"]) >= 2 and bool(np.isfinite(np.array(scores, np.float64)).all())
         whole = whole and {"score", "optimum", "training_seed", "policy_step"} <= said.keys()
     except (KeyError, TypeError, ValueError):
         whole = False
