@@ -10,6 +10,8 @@ from trainer.report.canvas import ACCENT, INK, Cut, drawing, svg
 from trainer.report.plots import Dot, dot_rows
 from trainer.report.words import score_title
 
+LONGEST_NAME = 28
+"""Letters of a name beside a row; the table has it whole."""
 _DASHES = ["-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 3))]
 
 
@@ -57,7 +59,7 @@ def intervals(cut: Cut, comparison: Comparison) -> str:
         dot_rows(right, odds, [words.probability(dot.mean) for dot in odds])
         right.axvline(0.5, color=INK, linewidth=1, zorder=0)
         right.set_xlim(-0.03, 1.03)
-        right.set_xlabel(f"probability of being better than {comparison.results[0].contender.name}")
+        right.set_xlabel("probability of being better than the first")
         return svg(figure, f"intervals-{cut.name.lower()}")
 
 
@@ -65,4 +67,5 @@ def _dot(name: str, estimate: Estimate, is_agent: bool, result: Result | None = 
     singles: Sequence[float] = ()
     if result is not None and len(result.contender.scores) > 1:
         singles = [float(score) for score in result.contender.scores.mean(1)]
-    return Dot(name, estimate.value, estimate.low, estimate.high, is_agent, singles)
+    shown = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return Dot(shown, estimate.value, estimate.low, estimate.high, is_agent, singles)
