@@ -148,6 +148,7 @@ def _parameters(env_id: str, given: dict[str, Any]) -> dict[str, Any]:
         return given
     from envs import registry
 
+    check.find_task(env_id)
     return dataclasses.asdict(registry.check(env_id, **given))
 
 
