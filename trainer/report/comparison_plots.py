@@ -45,7 +45,7 @@ def intervals(cut: Cut, comparison: Comparison) -> str:
     shape = (1, 2) if cut is Cut.WIDE else (2, 1)
     rows = len(comparison.results)
     with drawing(cut, height=(0.85 + 0.34 * rows) * shape[0]) as figure:
-        figure.get_layout_engine().set(wspace=0.08)  # type: ignore[union-attr]  # room for the left panel's numbers
+        figure.set_layout_engine("constrained", wspace=0.08)  # room for the left panel's numbers
         left, right = figure.subplots(*shape, squeeze=False).flat
         dots = [
             _dot(result.contender.name, result.iqm, number > 0, result)

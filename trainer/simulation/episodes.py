@@ -73,10 +73,11 @@ class Recorder:
         key = seeding.fold(seeding.key_from_seed(0, seeding.split_of(part[0])), part[0] % seeding.SEEDS_PER_SPLIT)
         *steps, final, lengths = self._play(drawn.state, drawn.noise, first, key)
         observation, action, mask, reward, terminated, truncated = (
-            None if isinstance(x, tuple) else np.moveaxis(x.numpy(), 0, 1)[:count] for x in steps
+            np.empty(0) if isinstance(x, tuple) else np.moveaxis(x.numpy(), 0, 1)[:count] for x in steps
         )
         lengths = lengths.numpy()[:count].astype(np.int64)
-        return Chunk(part, lengths, observation, action, reward, terminated, truncated, final.numpy()[:count], mask)
+        allowed = mask if mask.size else None
+        return Chunk(part, lengths, observation, action, reward, terminated, truncated, final.numpy()[:count], allowed)
 
     def _rollout(self, state: Any, noise: Any, observation: tf.Tensor, key: tf.Tensor) -> tuple[Any, ...]:
         env, limit = self.env, self.env.max_episode_steps

@@ -237,22 +237,21 @@ def _record(
     say: Callable[[str], None],
 ) -> tuple[npt.NDArray[np.float64], int, Chunk]:
     """Write all chunks; each episode's score, the steps of all, and the first chunk."""
-    writer = trajectories.Writer(path, trajectories.schema(space.discrete, space.masked, metadata))
     scores: list[float] = []
     steps, first, said = 0, None, time.monotonic()
     try:
-        for chunk in chunks:
-            writer.write(chunk)
-            first = first if first is not None else chunk
-            scores += [_score(chunk, row, target, warm_up) for row in range(len(chunk.seeds))]
-            steps += int(chunk.lengths.sum())
-            if time.monotonic() - said >= INTERVAL_SECONDS:
-                said = time.monotonic()
-                say(f"{len(scores)} episodes so far, {steps} steps")
+        columns = trajectories.schema(space.discrete, space.masked, metadata)
+        with contextlib.closing(trajectories.Writer(path, columns)) as writer:
+            for chunk in chunks:
+                writer.write(chunk)
+                first = first if first is not None else chunk
+                scores += [_score(chunk, row, target, warm_up) for row in range(len(chunk.seeds))]
+                steps += int(chunk.lengths.sum())
+                if time.monotonic() - said >= INTERVAL_SECONDS:
+                    said = time.monotonic()
+                    say(f"{len(scores)} episodes so far, {steps} steps")
     except OSError as error:
         raise SlipwayError(f"cannot write {path.name}: {error.strerror or error}") from error
-    finally:
-        writer.close()
     if first is None:
         raise ValueError("no episode was asked for")
     table = np.array(scores, np.float64)
