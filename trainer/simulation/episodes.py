@@ -72,12 +72,10 @@ class Recorder:
         first = self.env.observe(drawn.state)
         key = seeding.fold(seeding.key_from_seed(0, seeding.split_of(part[0])), part[0] % seeding.SEEDS_PER_SPLIT)
         *steps, final, lengths = self._play(drawn.state, drawn.noise, first, key)
-        observation, action, mask, reward, terminated, truncated = (
-            np.empty(0) if isinstance(x, tuple) else np.moveaxis(x.numpy(), 0, 1)[:count] for x in steps
-        )
+        recorded: list[Any] = [None if isinstance(x, tuple) else np.moveaxis(x.numpy(), 0, 1)[:count] for x in steps]
+        observation, action, mask, reward, terminated, truncated = recorded
         lengths = lengths.numpy()[:count].astype(np.int64)
-        allowed = mask if mask.size else None
-        return Chunk(part, lengths, observation, action, reward, terminated, truncated, final.numpy()[:count], allowed)
+        return Chunk(part, lengths, observation, action, reward, terminated, truncated, final.numpy()[:count], mask)
 
     def _rollout(self, state: Any, noise: Any, observation: tf.Tensor, key: tf.Tensor) -> tuple[Any, ...]:
         env, limit = self.env, self.env.max_episode_steps
