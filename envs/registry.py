@@ -33,7 +33,7 @@ class EnvSpec:
     """A registered task.
 
     Attributes:
-        id: `slipway/Name-vN`; the version rises when results stop being comparable.
+        id: `slipway/Name-vN`, or another's `name/Name-vN`; the version rises when results stop being comparable.
         entry_point: `module:class` of the task; the module imports TensorFlow.
         parameters: `module:class` of its parameters; the module does not.
         family: which kind of task.
@@ -132,12 +132,19 @@ def names() -> list[str]:
 def spec(env_id: str) -> EnvSpec:
     """What is known of a task without importing it.
 
+    Args:
+        env_id: its id; as `module:ID`, the module that registers it is imported first, as Gymnasium does.
+
     Raises:
         UnknownEnvironment: if no task has the id.
+        Exception: whatever the module raises.
     """
-    if env_id not in SPECS:
+    module, _, name = env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    if name not in SPECS:
         raise UnknownEnvironment(env_id)
-    return SPECS[env_id]
+    return SPECS[name]
 
 
 def env_type(env_id: str) -> "type[TensorEnv[Any]]":

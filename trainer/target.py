@@ -11,6 +11,7 @@ import numpy.typing as npt
 from envs import registry, seeding
 from envs.core import Objective, Score, TensorEnv
 from envs.seeding import Split
+from trainer.config import check
 from trainer.config.models import PPO, RunFile
 from trainer.iteration import GymTraining, TensorTraining, Training
 from trainer.loop import Goal
@@ -39,10 +40,16 @@ class Target:
 
     @classmethod
     def of(cls, run_file: RunFile) -> "Target":
-        """The task that a run file names; the file has been checked (`trainer.config.check`)."""
+        """The task that a run file names; the file has been checked (`trainer.config.check`).
+
+        Raises:
+            BadInput: if the task's module is not to be found from here.
+        """
         env_id, parameters = run_file.env.id, run_file.env.parameters
-        env = None if env_id.startswith(GYMNASIUM) else registry.make(env_id, **parameters)
-        return cls(env_id, parameters, env)
+        if env_id.startswith(GYMNASIUM):
+            return cls(env_id, parameters, None)
+        check.find_task(env_id)  # its module may be elsewhere than when the run was made
+        return cls(env_id, parameters, registry.make(env_id, **parameters))
 
     @property
     def objective(self) -> Objective:

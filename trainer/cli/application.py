@@ -15,6 +15,8 @@ COMMANDS = {
     "train": "trainer.cli.commands.train:train",
     "resume": "trainer.cli.commands.resume:resume",
     "evaluate": "trainer.cli.commands.evaluate:evaluate",
+    "compare": "trainer.cli.commands.compare:compare",
+    "simulate": "trainer.cli.commands.simulate:simulate",
     "report": "trainer.cli.commands.report:report",
     "runs": "trainer.cli.commands.runs:runs",
     "envs": "trainer.cli.commands.envs:envs",

@@ -20,7 +20,7 @@ message with the field, its value, what is allowed and how to mend it; nothing h
 | Exit code | Means |
 |---|---|
 | 0 | done |
-| 1 | a fault; `SLIPWAY_DEBUG=1` shows where |
+| 1 | a fault; `SLIPWAY_DEBUG=1` shows where. Of `slipway compare --require`: the requirement does not hold |
 | 2 | bad input |
 | 3 | stopped by its budget of time or money |
 | 75 | preempted by Ctrl-C or SIGTERM: `slipway resume` goes on |

@@ -3,6 +3,9 @@
 TensorFlow is imported only if the agent asks something of a task of ours that not every task offers.
 """
 
+import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import backend
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 OURS, GYMNASIUM = "slipway/", gymnasium_task.PREFIX
 """What the ids of tasks of ours, and of any Gymnasium environment, start with."""
+OF_A_MODULE = re.compile(r"[A-Za-z_][\w.]*:[\w.-]+/[\w.-]+-v\d+")
+"""The id of a task that a module registers: `module:name/Name-v0`."""
 
 
 def check(run_file: RunFile) -> None:
@@ -101,13 +106,43 @@ def make_task(env_id: str, parameters: dict[str, Any]) -> "TensorEnv[Any]":
     return registry.make(env_id, **parameters)
 
 
+def find_task(env_id: str) -> None:
+    """Find out whether a task exists that is a model, without TensorFlow; the module of `module:ID` is imported.
+
+    That may lie in the current folder, as for `python -m`.
+
+    Raises:
+        BadInput: if there is none, or its module cannot be imported.
+    """
+    from envs import registry
+
+    module = env_id.rpartition(":")[0]
+    here = str(Path.cwd())
+    if module and here not in sys.path:
+        sys.path.append(here)
+    try:
+        registry.spec(env_id)
+    except registry.UnknownEnvironment:
+        if not module:
+            raise unknown_environment(env_id) from None
+        others = [name for name in registry.names() if not name.startswith(OURS)]
+        near = nearest(env_id.rpartition(":")[2], others)
+        allowed = f"an id that {module} registers: {', '.join(others) or 'it registers none'}"
+        raise BadInput("env.id", env_id, allowed, f"write {module}:{near}" if near else "register it there") from None
+    except Exception as error:
+        if not module:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        allowed = f"a module that can be imported, which {module} cannot ({reason})"
+        raise BadInput("env.id", env_id, allowed, "mend it, or go to the folder that it lies in") from None
+
+
 def _check_parameters(env_id: str, parameters: dict[str, Any]) -> None:
     """Find out whether a task of ours exists and takes its parameters, without TensorFlow."""
     from envs import registry
     from envs.parameters import ParameterError
 
-    if env_id not in registry.names():
-        raise unknown_environment(env_id)
+    find_task(env_id)
     known = [field.name for field in registry.parameters(env_id)]
     try:
         registry.check(env_id, **parameters)

@@ -129,7 +129,8 @@ class Environment(Section):
 
     id: str = Field(
         min_length=1,
-        description="`slipway/...` (see `slipway envs list`), or `gymnasium:ID` for any id that Gymnasium knows.",
+        description="`slipway/...` (see `slipway envs list`), `gymnasium:ID` for any id that Gymnasium knows, or "
+        "`module:ID` for a task that a module of yours registers.",
     )
     parameters: dict[str, JsonValue] = Field(
         default_factory=dict,

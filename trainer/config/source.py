@@ -10,7 +10,7 @@ from trainer.config.models import RunFile
 from trainer.errors import MISSING, BadInput, nearest
 from trainer.run import files
 
-ALLOWED = "a YAML file, a preset's name, or an environment's id (slipway/..., gymnasium:...)"
+ALLOWED = "a YAML file, a preset's name, or an environment's id (slipway/..., gymnasium:..., module:...)"
 _VERSIONED = re.compile(r".*-v\d+")
 
 
@@ -44,7 +44,7 @@ def data(source: str) -> dict[str, Any]:
     """
     if source in presets.names():
         return presets.data(source)
-    if source.startswith((check.OURS, check.GYMNASIUM)):
+    if source.startswith((check.OURS, check.GYMNASIUM)) or check.OF_A_MODULE.fullmatch(source):
         return _for_environment(source)
     path = Path(source)
     if path.suffix in (".yaml", ".yml") or files.is_file(path):

@@ -1,19 +1,15 @@
 """`report.html`: read a run directory, draw, fill in the template."""
 
 import os
-import re
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainer.metrics import formatting
-from trainer.report import data, figures, words
+from trainer.report import data, figures, templates, words
 from trainer.report.data import RunData
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 REPORT = "report.html"
 _NOT_SHOWN = ("format", "packages")
@@ -52,28 +48,12 @@ def render(folder: Path) -> str:
     Raises:
         BadInput: if the folder is no run directory.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     run = data.read(folder)
     remarks = list(run.remarks)
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters.update(
-        number=formatting.number,
-        percent=formatting.percent,
-        count=formatting.count,
-        duration=formatting.duration,
-        prose=_prose,
-        plain=_plain,
-    )
-    templates.tests["baseline"] = words.is_baseline
+    environment = templates.environment()
+    environment.tests["baseline"] = words.is_baseline
     policies = words.best_first(run)
-    return templates.get_template("template.html.jinja").render(
+    return environment.get_template("template.html.jinja").render(
         run=run,
         verdict=words.verdict(run),
         comparison=words.comparison(run),
@@ -171,27 +151,6 @@ def _interval(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else " to ".join(formatting.apart(low, high))
 
 
-def _prose(text: str) -> "Markup":
-    """A sentence as HTML: words between backticks are code, and a number stays with its per cent sign."""
-    from markupsafe import Markup, escape
-
-    kept = str(escape(text)).replace(" %", "\N{NO-BREAK SPACE}%")
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", kept))  # noqa: S704 - escaped in the line above
-
-
-def _plain(value: Any) -> str:
-    """A value of a JSON file in words."""
-    if value is None or value == []:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(_plain(item) for item in value)
-    return str(value)
-
-
 def _provenance(said: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
     """`provenance.json` as rows: what is nested stands by itself, the command as one would type it."""
     rows = []
@@ -206,7 +165,7 @@ def _provenance(said: Mapping[str, Any], above: str = "") -> list[tuple[str, str
         elif key.endswith("_bytes") and (size := data.optional_number(value)) is not None:
             rows.append((name.removesuffix(" bytes"), f"{size / 2**30:.1f} GiB"))
         else:
-            rows.append((name, _plain(value)))
+            rows.append((name, templates.plain(value)))
     return rows
 
 

@@ -106,7 +106,7 @@ def evaluation_dots(cut: Cut, dots: Sequence[Dot], gaps: Sequence[Dot], optimum:
     with drawing(cut, height=(0.85 + 0.34 * len(dots)) * shape[0]) as figure:
         grid = figure.subplots(*shape, squeeze=False)
         axes = grid.flat[0]
-        _dot_rows(axes, dots, [formatting.number(dot.mean) for dot in dots])
+        dot_rows(axes, dots, [formatting.number(dot.mean) for dot in dots])
         if optimum is not None:
             axes.axvline(optimum, color=INK, linewidth=1, zorder=0)
             axes.annotate(
@@ -127,7 +127,7 @@ def evaluation_dots(cut: Cut, dots: Sequence[Dot], gaps: Sequence[Dot], optimum:
         return svg(figure, f"evaluation-{cut.name.lower()}")
 
 
-def _dot_rows(axes: "Axes", dots: Sequence[Dot], texts: Sequence[str]) -> None:
+def dot_rows(axes: "Axes", dots: Sequence[Dot], texts: Sequence[str]) -> None:
     """A row for each dot, its text at the right."""
     rows = range(len(dots), 0, -1)
     for row, dot, text in zip(rows, dots, texts, strict=True):
@@ -171,7 +171,7 @@ def _gap_rows(axes: "Axes", gaps: Sequence[Dot]) -> None:
         for gap in gaps
     ]
     axes.set_xscale("log")
-    _dot_rows(axes, shown, [formatting.percent(gap.mean) for gap in gaps])
+    dot_rows(axes, shown, [formatting.percent(gap.mean) for gap in gaps])
     axes.set_xlim(left / 1.3, right)
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))

@@ -3,10 +3,13 @@
 import json
 import shutil
 
+import evaluated
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
+from trainer.evaluation import comparison, contenders
+from trainer.report import comparison_page
 from trainer.report.build import build
 
 pytestmark = pytest.mark.browser
@@ -76,10 +79,22 @@ def browser():
 def pages(tmp_path_factory, run_writers):
     """One page of each sort."""
     folder = tmp_path_factory.mktemp("runs")
-    return {name: build(write(folder / name)) for name, write in run_writers.items()}
+    return {name: build(write(folder / name)) for name, write in run_writers.items()} | {"comparison": compared(folder)}
 
 
-PAGES = ("complete", "episodic", "group", "running")
+def compared(folder):
+    """A page that compares three groups of runs."""
+    names = ("lost-sales-ppo-20261123", "lost-sales-ppo-wider", "lost-sales-ppo-schedule")
+    groups = [
+        evaluated.write(folder / "store", name, evaluated.scores(mean, 5, seed=seed))
+        for seed, (name, mean) in enumerate(zip(names, (4.6, 4.2, 4.58), strict=True))
+    ]
+    page = folder / "comparison.html"
+    page.write_text(comparison_page.render(comparison.compare(contenders.read(groups))))
+    return page
+
+
+PAGES = ("complete", "episodic", "group", "running", "comparison")
 
 
 @pytest.fixture(params=[(page, width, scheme) for page in PAGES for width in WIDTHS for scheme in SCHEMES], ids=str)
@@ -123,7 +138,11 @@ def test_the_page_looks_right(browser, shown):
 
     charts = browser.find_elements(By.CSS_SELECTOR, ".chart svg")
     visible = [chart for chart in charts if chart.is_displayed()]
-    assert len(visible) == len(charts) / 2 == {"complete": 4, "episodic": 3, "group": 3, "running": 2}[page]
+    assert (
+        len(visible)
+        == len(charts) / 2
+        == {"complete": 4, "episodic": 3, "group": 3, "running": 2, "comparison": 2}[page]
+    )
     assert all(chart.rect["width"] > 300 and chart.rect["height"] > 60 for chart in visible)
     for name, texts in browser.execute_script(VISIBLE_TEXTS):
         check_labels(name, texts, width)

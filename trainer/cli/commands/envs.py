@@ -1,5 +1,7 @@
 """`slipway envs`."""
 
+from pathlib import Path
+
 import click
 
 from trainer.cli import output
@@ -63,6 +65,33 @@ def describe(env_id: str, as_json: bool) -> None:
         click.echo("\nParameters (env.parameters in the run file):\n")
         columns = ("name", "default", "allowed", "meaning")
         output.print_table(columns, [(p["name"], p["default"], p["allowed"], p["help"]) for p in parameters])
+
+
+@envs.command(
+    examples=(
+        "slipway envs new room_heater",
+        "slipway envs new room_heater --folder tasks",
+    ),
+)
+@click.argument("name")
+@click.option("--folder", default=".", show_default=True, metavar="DIR", help="Where the package's folder goes.")
+@json_option
+def new(name: str, folder: str, as_json: bool) -> None:
+    """Write a new task to start from: a package NAME with a model, its dynamics, tests and a README.
+
+    It trains at once, by the id NAME:NAME/Name-v0, from the folder that it lies in.
+    """
+    from trainer import skeleton
+
+    made = skeleton.write(name, Path(folder))
+    env_id = skeleton.env_id(name)
+    if as_json:
+        output.print_json({"id": env_id, "folder": str(made), "files": sorted(path.name for path in made.iterdir())})
+        return
+    click.echo(f"Wrote {made}: {', '.join(sorted(path.name for path in made.iterdir()))}")
+    go = "" if made.parent == Path() else f"cd {made.parent}; "
+    click.echo(f"Test it:  {go}python -m pytest {name}")
+    click.echo(f"Train it: {go}slipway train {env_id}")
 
 
 def _shown(value: object) -> str:
