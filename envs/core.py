@@ -42,10 +42,14 @@ class Transition(NamedTuple):
 
     `terminated` says that the task has ended (no value beyond it). A time limit is not termination: it is added by
     `advance` as `truncated`.
+
+    `score` is what the step adds to what an evaluation reports, for tasks whose reward helps learning with more than
+    that; where it is None, the reward counts.
     """
 
     reward: tf.Tensor  # float32 [B]
     terminated: tf.Tensor  # bool [B]
+    score: tf.Tensor | None = None  # float32 [B]
 
 
 class NoiseLaw(NamedTuple):
@@ -65,7 +69,7 @@ class Score:
     """How people read the objective: its name, its unit, and its direction.
 
     The score is `sign` times the return of an episode, or times the mean reward per step (`Objective`). A cost has
-    sign -1.
+    sign -1. A task may count something else than the reward (`Transition.score`).
     """
 
     name: str

@@ -60,6 +60,13 @@ SPECS = {
             "Order stock with a lead time when unmet demand is lost; the optimum is known.",
         ),
         EnvSpec(
+            "slipway/LidarNavigation-v0",
+            "envs.navigation.lidar.dynamics:LidarNavigation",
+            "envs.navigation.lidar.model:Params",
+            "navigation",
+            "Drive a robot by LiDAR through a field of obstacles as fast as is safe, in the manner of BARN.",
+        ),
+        EnvSpec(
             "slipway/CartPole-v1",
             "envs.classic.dynamics:CartPole",
             "envs.classic.model:Params",

@@ -10,6 +10,7 @@ FOLDER = Path(__file__).parent / "presets"
 FOR_ENVIRONMENT = {
     "slipway/LostSales-v0": "lost-sales-ppo",
     "slipway/CartPole-v1": "cartpole-ppo",
+    "slipway/LidarNavigation-v0": "lidar-navigation-ppo",
     "gymnasium:Pendulum-v1": "pendulum-ppo",
     "gymnasium:LunarLander-v3": "lunarlander-ppo",
 }
