@@ -14,6 +14,7 @@ few = settings(
 VARIANTS = [
     *((name, {}) for name in registry.names()),
     ("slipway/LostSales-v0", {"lead_time_periods": 1, "demand": "geometric", "demand_mean_units": 3.5}),
+    ("slipway/LidarNavigation-v0", {"actions": "continuous", "beams": 9, "acceleration_metres_per_second2": 2.0}),
     ("slipway/LostSales-v0", {"lead_time_periods": 9, "holding_cost_per_unit": 0.5, "maximum_order_units": 20}),
 ]
 

@@ -8,7 +8,11 @@ from gymnasium.utils.env_checker import check_env
 from envs import core, registry, seeding
 from envs.adapters.gymnasium_env import GymnasiumEnv
 
-LENGTH = {"slipway/LostSales-v0": "episode_periods", "slipway/CartPole-v1": "episode_steps"}
+LENGTH = {
+    "slipway/LostSales-v0": "episode_periods",
+    "slipway/LidarNavigation-v0": "episode_steps",
+    "slipway/CartPole-v1": "episode_steps",
+}
 
 
 def rollout(env, seed, actions):

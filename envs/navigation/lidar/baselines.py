@@ -7,6 +7,7 @@ obstacles around exactly, also where the LiDAR has no beam.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from envs.navigation.lidar.model import (
     Params,
     commands,
 )
-from envs.navigation.lidar.motion import State
+from envs.navigation.lidar.motion import Pose
 
 BARN_METRES_PER_SECOND = 0.5
 """The highest speed that BARN's own dynamic window planner is set to."""
@@ -53,20 +54,20 @@ class DynamicWindow:
     distance: float = 0.0
     velocity: float = 0.0
 
-    def __call__(self, state: State, key: tf.Tensor) -> tf.Tensor:
-        """Actions of the task, int32 [B] or float32 [B, 2]."""
+    def __call__(self, state: Any, key: tf.Tensor) -> tf.Tensor:
+        """Actions of the task, int32 [B] or float32 [B, 2], from its states or anything else with a `pose`."""
         del key
         table = commands(self.params)
         table = table[table[:, 0] <= self.fastest_metres_per_second]
-        chosen = tf.argmax(self.objective(state, table), -1, output_type=tf.int32)
+        chosen = tf.argmax(self.objective(state.pose, table), -1, output_type=tf.int32)
         # The table is ordered by speed, so numbers within it are numbers of actions.
         return chosen if self.params.actions == "discrete" else tf.gather(table, chosen)
 
-    def objective(self, state: State, table: npt.NDArray[np.float32]) -> tf.Tensor:
+    def objective(self, pose: Pose, table: npt.NDArray[np.float32]) -> tf.Tensor:
         """The objective of each command of a table [A, 2], float32 [B, A]; far below 0 where it is not admissible."""
         count = len(table)
-        each = tf.nest.map_structure(lambda part: tf.repeat(part, count), state)
-        rows = tf.shape(state.world)[0]
+        each = tf.nest.map_structure(lambda part: tf.repeat(part, count), pose)
+        rows = tf.shape(pose.world)[0]
         speed, turn = motion.reachable(
             self.params, each, tf.tile(table[:, 0], rows[None]), tf.tile(table[:, 1], rows[None])
         )
@@ -83,17 +84,17 @@ class DynamicWindow:
             bearing = tf.atan2(GOAL_METRES[1] - y, GOAL_METRES[0] - x) - heading
             total += self.heading * 0.5 * (1.0 + tf.cos(bearing))
         if self.progress:
-            end = State(each.world, x, y, heading, speed, turn, each.steps)
+            end = Pose(each.world, x, y, heading, speed, turn, each.steps)
             total += self.progress * (motion.path_to_goal(each) - motion.path_to_goal(end))
         return tf.reshape(tf.where(admissible, total, INADMISSIBLE), [-1, count])
 
-    def _room(self, state: State, x: tf.Tensor, y: tf.Tensor, heading: tf.Tensor) -> tf.Tensor:
+    def _room(self, pose: Pose, x: tf.Tensor, y: tf.Tensor, heading: tf.Tensor) -> tf.Tensor:
         """Distance from the nearer disc's centre to the nearest obstacle in metres, float32 [B, N]."""
         shift = LENGTH_METRES / 4
         rooms = [
             geometry.between(
                 motion.tables().clearance,
-                state.world,
+                pose.world,
                 *motion.to_cells(x + side * tf.cos(heading), y + side * tf.sin(heading)),
             )
             for side in (-shift, shift)
@@ -108,9 +109,9 @@ def policies(params: Params) -> Mapping[str, StatePolicy]:
     """
     fastest = params.speed_metres_per_second
     slow = max(BARN_METRES_PER_SECOND, fastest / 4)  # the table's lowest speed ahead
-    window = DynamicWindow(params, fastest, heading=1.0, distance=0.5, velocity=0.3)
+    planned = DynamicWindow(params, fastest, progress=1.0, distance=0.2)
     return {
-        "slow-dynamic-window": dataclasses.replace(window, fastest_metres_per_second=slow),
-        "dynamic-window": window,
-        "global-dynamic-window": DynamicWindow(params, fastest, progress=1.0, distance=0.5),
+        "dynamic-window": DynamicWindow(params, fastest, heading=0.5, distance=1.0, velocity=0.5),
+        "slow-global-dynamic-window": dataclasses.replace(planned, fastest_metres_per_second=slow),
+        "global-dynamic-window": planned,
     }

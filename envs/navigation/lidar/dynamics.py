@@ -11,34 +11,29 @@ import tensorflow as tf
 
 from envs import core, seeding
 from envs.core import Score, StatePolicy, TensorEnv, Transition
-from envs.navigation.lidar import baselines, geometry, motion, render, worlds
+from envs.navigation.lidar import baselines, geometry, motion, render, sensing, worlds
 from envs.navigation.lidar.model import (
-    BEST_SCORE,
-    CELL_METRES,
     FASTEST,
-    FIELD_OF_VIEW_RADIANS,
-    GOAL_METRES,
     GOAL_RADIUS_METRES,
-    LEFT_METRES,
-    NEAR_METRES,
     OPTIMAL_METRES_PER_SECOND,
-    REVERSE_METRES_PER_SECOND,
     SLOWEST,
-    START_HEADING_RADIANS,
-    START_METRES,
     STEP_SECONDS,
-    TURN_RADIANS_PER_SECOND,
     Params,
     commands,
 )
-from envs.navigation.lidar.motion import State
+from envs.navigation.lidar.motion import Pose
 from envs.seeding import SPLIT_BIT
 
 COLLISION_CHECKS = 4
 """Times within a step at which the footprint is checked: every 5 cm at 2 m/s."""
-FARTHEST_METRES = 15.0
-"""More than the distance of any place to the goal."""
 PICTURE_SEED = 0
+
+
+class State(NamedTuple):
+    """Robots with what they see: the sensor is read once for each pose, in the step that leads there."""
+
+    pose: Pose
+    seen: tf.Tensor  # float32 [B, beams + 5], the observation of the pose
 
 
 class LidarNavigation(TensorEnv[Params]):
@@ -64,20 +59,14 @@ class LidarNavigation(TensorEnv[Params]):
     def __init__(self, params: Params) -> None:
         super().__init__(params)
         self.commands = commands(params)
-        fastest = params.speed_metres_per_second
-        low = np.array([0.0] * params.beams + [0.0, -1, -1, -REVERSE_METRES_PER_SECOND / fastest, -1], np.float32)
-        high = np.array([1.0] * params.beams + [FARTHEST_METRES / 10, 1, 1, 1, 1], np.float32)
-        self.observation_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
+        self.observation_space = gymnasium.spaces.Box(*sensing.bounds(params), dtype=np.float32)
         self.discrete = params.actions == "discrete"
         self.action_space: gymnasium.spaces.Discrete | gymnasium.spaces.Box = gymnasium.spaces.Discrete(
             len(self.commands)
         )
         if not self.discrete:
-            slow, fast = self.commands.min(0), self.commands.max(0)
-            self.action_space = gymnasium.spaces.Box(slow, fast, dtype=np.float32)
+            self.action_space = gymnasium.spaces.Box(self.commands.min(0), self.commands.max(0), dtype=np.float32)
         self.max_episode_steps = params.episode_steps
-        half = FIELD_OF_VIEW_RADIANS / 2
-        self._bearings = np.linspace(-half, half, params.beams, dtype=np.float32)
 
     def reset(self, key: tf.Tensor, batch: int) -> State:
         """At rest at the start of a world drawn from the key's split: one of 1200 for training, 300 held out."""
@@ -88,10 +77,7 @@ class LidarNavigation(TensorEnv[Params]):
 
     def start(self, world: tf.Tensor) -> State:
         """At rest at the start of worlds int32 [B]: those from 1200 on are held out."""
-        motion.tables()
-        still = tf.zeros_like(world, tf.float32)
-        x, y = (still + place for place in START_METRES)
-        return State(world, x, y, still + START_HEADING_RADIANS, still, still, tf.zeros_like(world))
+        return State(motion.at_start(world), tf.gather(sensing.first_observations(self.params), world))
 
     def noise(self, key: tf.Tensor, batch: int) -> tuple[()]:
         """None: motion and sensor are exact."""
@@ -103,52 +89,24 @@ class LidarNavigation(TensorEnv[Params]):
         del noise
         params = self.params
         command = tf.gather(self.commands, action) if self.discrete else action
-        speed, turn = motion.reachable(params, state, command[:, 0], command[:, 1])
+        pose, tables = state.pose, motion.tables()
+        speed, turn = motion.reachable(params, pose, command[:, 0], command[:, 1])
         shares = tf.range(1, COLLISION_CHECKS + 1, dtype=tf.float32) / COLLISION_CHECKS
-        x, y, heading = motion.arc(state, speed[:, None], turn[:, None], shares * STEP_SECONDS)
-        column, row = motion.to_cells(x, y)
-        collided = tf.reduce_any(
-            geometry.collides(motion.tables().words, state.world, column, row, tf.cos(heading), tf.sin(heading)), -1
-        )
-        following = State(state.world, x[:, -1], y[:, -1], heading[:, -1], speed, turn, state.steps + 1)
-        arrived = tf.logical_and(motion.goal_distance(following) < GOAL_RADIUS_METRES, tf.logical_not(collided))
-        score = tf.where(arrived, self._success_score(following), 0.0)
-        path = tf.gather(motion.tables().path_metres, state.world)
-        progress = (motion.path_to_goal(state) - motion.path_to_goal(following)) / path
+        x, y, heading = motion.arc(pose, speed[:, None], turn[:, None], shares * STEP_SECONDS)
+        touching = geometry.collides(tables.words, pose.world, *motion.to_cells(x, y), tf.cos(heading), tf.sin(heading))
+        collided = tf.reduce_any(touching, -1)
+        after = Pose(pose.world, x[:, -1], y[:, -1], heading[:, -1], speed, turn, pose.steps + 1)
+        arrived = tf.logical_and(motion.goal_distance(after) < GOAL_RADIUS_METRES, tf.logical_not(collided))
+        shortest = tf.gather(tables.path_metres, pose.world)
+        score = tf.where(arrived, navigation_score(shortest, after.steps), 0.0)
+        progress = (motion.path_to_goal(pose) - motion.path_to_goal(after)) / shortest
         reward = score + params.progress_reward * progress - tf.where(collided, params.collision_cost, 0.0)
+        following = State(after, sensing.observation(params, after))
         return following, Transition(reward, tf.logical_or(collided, arrived), score)
 
     def observe(self, state: State) -> tf.Tensor:
         """LiDAR, goal and motion, float32 [B, beams + 5]."""
-        dx, dy = GOAL_METRES[0] - state.x, GOAL_METRES[1] - state.y
-        distance = tf.maximum(tf.sqrt(dx * dx + dy * dy), 1e-6)
-        cosine, sine = tf.cos(state.heading), tf.sin(state.heading)
-        own = tf.stack(
-            [
-                tf.minimum(distance, FARTHEST_METRES) / 10,
-                tf.clip_by_value((dx * cosine + dy * sine) / distance, -1.0, 1.0),
-                tf.clip_by_value((dy * cosine - dx * sine) / distance, -1.0, 1.0),
-                state.speed / self.params.speed_metres_per_second,
-                state.turn / TURN_RADIANS_PER_SECOND,
-            ],
-            -1,
-        )
-        own = tf.clip_by_value(own, self.observation_space.low[-5:], self.observation_space.high[-5:])
-        return tf.concat([self.ranges(state) / self.params.lidar_range_metres, own], -1)
-
-    def ranges(self, state: State) -> tf.Tensor:
-        """What the LiDAR reads, from right to left, in metres, float32 [B, beams]."""
-        angle = state.heading[:, None] + self._bearings
-        column, row = motion.to_cells(state.x, state.y)
-        limit = self.params.lidar_range_metres
-        cast = geometry.cast(
-            motion.tables().squares, state.world, column, row, tf.cos(angle), tf.sin(angle), limit / CELL_METRES
-        )
-        return tf.minimum(cast * CELL_METRES, limit)
-
-    def optimum(self) -> float | None:
-        """None: .5 bounds the score, but how near a world lets one come is not known."""
-        return None
+        return state.seen
 
     def nominal_observation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Ranges about .4 +- .3, everything else as it is."""
@@ -164,34 +122,42 @@ class LidarNavigation(TensorEnv[Params]):
         """The policy's way through one held-out world."""
         episode = core.begin(self, seeding.key_from_seed(PICTURE_SEED, seeding.Split.HELD_OUT), 1)
         step = tf.function(functools.partial(core.proceed, self, noise=()), jit_compile=True, autograph=False)
-        states = [episode.state]
+        poses = [_first(episode.state.pose)]
         for _ in range(self.max_episode_steps):
-            observation = self.observe(episode.state).numpy()
-            episode, outcome = step(episode, tf.constant(policy(observation), self.action_space.dtype))
-            states.append(episode.state)
+            action = policy(self.observe(episode.state).numpy())
+            episode, outcome = step(episode, tf.constant(action, self.action_space.dtype))
+            poses.append(_first(episode.state.pose))
             if outcome.terminated[0] or outcome.truncated[0]:
                 break
-        start, end = states[0], states[-1]
-        arrived = float(motion.goal_distance(end)[0]) < GOAL_RADIUS_METRES and bool(outcome.terminated[0])
-        ending = "it arrived" if arrived else "it collided" if outcome.terminated[0] else "it was stopped"
+        arrived = motion.goal_distance(episode.state.pose)[0] < GOAL_RADIUS_METRES
+        ending = "it was stopped" if outcome.truncated[0] else "it arrived" if arrived else "it collided"
         note = (
-            f"The greedy policy's way through a held-out world, from below to the green goal: {ending} after"
-            f" {len(states) * STEP_SECONDS - STEP_SECONDS:.1f} s. One outline each second."
+            f"The policy's way through a held-out world, from below to the green goal: {ending} after"
+            f" {(len(poses) - 1) * STEP_SECONDS:.1f} s. One outline each second."
         )
-        return render.journey(worlds.library().filled[int(start.world[0])], [_pose(state) for state in states], note)
+        return render.journey(worlds.library().filled[int(episode.state.pose.world[0])], poses, note)
 
     def render(self, state: State, row: int = 0) -> npt.NDArray[np.uint8]:
         """The world from above with the robot, its beams and the goal, RGB [480, 180, 3]."""
-        alone = tf.nest.map_structure(lambda part: part[row : row + 1], state)
-        filled = worlds.library().filled[int(alone.world[0])]
-        return render.scene(filled, _pose(alone), self.ranges(alone)[0].numpy(), self._bearings)
-
-    def _success_score(self, state: State) -> tf.Tensor:
-        optimal = tf.gather(motion.tables().path_metres, state.world) / OPTIMAL_METRES_PER_SECOND
-        actual = tf.cast(state.steps, tf.float32) * STEP_SECONDS
-        score = optimal / tf.clip_by_value(actual, FASTEST * optimal, SLOWEST * optimal)
-        return tf.minimum(score, BEST_SCORE)
+        pose = tf.nest.map_structure(lambda part: part[row : row + 1], state.pose)
+        beams = sensing.ranges(self.params, pose)[0].numpy()
+        return render.scene(
+            worlds.library().filled[int(pose.world[0])], _first(pose), beams, sensing.bearings(self.params)
+        )
 
 
-def _pose(state: State) -> tuple[float, float, float]:
-    return float(state.x[0]), float(state.y[0]), float(state.heading[0])
+def navigation_score(path_metres: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    """BARN's metric on arrival, OT / clip(AT, 2 OT, 8 OT), float32 [B].
+
+    Args:
+        path_metres: float32 [B], length of the shortest path from the start.
+        steps: int32 [B], made until arrival.
+    """
+    optimal = path_metres / OPTIMAL_METRES_PER_SECOND
+    actual = tf.cast(steps, tf.float32) * STEP_SECONDS
+    return tf.minimum(optimal / tf.clip_by_value(actual, FASTEST * optimal, SLOWEST * optimal), 1.0 / FASTEST)
+
+
+def _first(pose: Pose) -> tuple[float, float, float]:
+    """x, y and heading of the first row."""
+    return float(pose.x[0]), float(pose.y[0]), float(pose.heading[0])

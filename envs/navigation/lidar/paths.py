@@ -24,7 +24,7 @@ MOST_ROUNDS = 50
 
 
 def corner_positions(rows: int, columns: int) -> tuple[Floats, Floats]:
-    """x and y of the cells' corners in metres, each float32 [rows + 1, columns + 1]."""
+    """Places of the cells' corners, x and y in metres, each float32 [rows + 1, columns + 1]."""
     y, x = np.indices((rows + 1, columns + 1), np.float32)
     return LEFT_METRES + CELL_METRES * x, NEAR_METRES + CELL_METRES * y
 
@@ -59,11 +59,14 @@ def traced(lengths: Floats) -> npt.NDArray[np.int64]:
     padded = np.pad(lengths, ((0, 0), (1, 1), (1, 1)), constant_values=FAR_METRES)
     down, right = (np.delete(part.ravel() - 1, 4) for part in np.indices((3, 3)))
     world, places = np.arange(len(lengths)), [(row, column)]
-    while (far := lengths[world, row, column] > CELL_METRES).any():
+    here = lengths[world, row, column]
+    while here.max() > CELL_METRES:
         around = padded[world[:, None], row[:, None] + down + 1, column[:, None] + right + 1]
-        best = ((around - lengths[world, row, column][:, None]) / np.hypot(down, right)).argmin(1)
-        row, column = row + far * down[best], column + far * right[best]
+        best = ((around - here[:, None]) / np.hypot(down, right)).argmin(1)
+        on = (here > CELL_METRES).astype(np.int64)
+        row, column = row + on * down[best], column + on * right[best]
         places.append((row, column))
+        here = lengths[world, row, column]
     return np.moveaxis(np.array(places), 1, 2)
 
 

@@ -1,6 +1,7 @@
 """Pictures of the LiDAR navigation task from above."""
 
 import base64
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,7 +88,7 @@ def journey(filled: npt.NDArray[np.bool_], poses: Sequence[tuple[float, float, f
     picture = world(filled)
     for pose in poses[::10]:
         robot(picture, *pose, drawing.GREY)
-    for (x, y, _), (next_x, next_y, _) in zip(poses, poses[1:], strict=False):
+    for (x, y, _), (next_x, next_y, _) in itertools.pairwise(poses):
         drawing.bar(picture, pixel(x, y), pixel(next_x, next_y), 2, drawing.ORANGE)
     robot(picture, *poses[-1], drawing.BLUE)
     return {
