@@ -49,7 +49,7 @@ class Params:
         "What an action is: a number of the table of commands, or a speed and a turn rate.",
         choices=("discrete", "continuous"),
     )
-    beams: int = parameter(32, "Beams of the LiDAR over 270 degrees.", 2, 1081)
+    beams: int = parameter(64, "Beams of the LiDAR over 270 degrees.", 2, 1081)
     lidar_range_metres: float = parameter(5.0, "Farthest distance that the LiDAR tells.", 0.5, 30.0)
     speed_metres_per_second: float = parameter(2.0, "Highest speed ahead.", 0.1, 2.0)
     acceleration_metres_per_second2: float = parameter(10.0, "Largest change of speed in a second.", 0.5, 100.0)

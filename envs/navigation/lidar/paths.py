@@ -75,7 +75,7 @@ def _sweep(start: Floats, free: Booleans, step: float) -> Floats:
     known = np.ascontiguousarray(np.pad(start, ((0, 0), (1, 1), (1, 1)), constant_values=FAR_METRES).transpose(1, 2, 0))
     free = np.ascontiguousarray(free.transpose(1, 2, 0))
     rows, columns, _ = free.shape
-    used = free.any(-1)
+    used = np.asarray(free.any(-1))
     for _ in range(MOST_ROUNDS):
         before = known.copy()
         for down in (1, -1):
