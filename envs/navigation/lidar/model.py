@@ -60,7 +60,7 @@ class Params:
         1.0, "Reward for the whole way to the goal, paid along the path; not part of the score.", 0.0, 100.0
     )
     collision_cost: float = parameter(
-        0.3, "Taken off the reward of a step that ends in a collision; not part of the score.", 0.0, 100.0
+        0.1, "Taken off the reward of a step that ends in a collision; not part of the score.", 0.0, 100.0
     )
     episode_steps: int = parameter(1000, "Steps of 0.1 s after which an episode is cut.", 1, 10**6)
 
