@@ -244,9 +244,9 @@ def test_observations_tell_ranges_goal_and_motion():
     state = at(1205, START_METRES[0], START_METRES[1], 0.0, speed=-0.5, turn=np.pi / 2)
     seen = sensing.observation(env.params, state).numpy()[0]
     # From right to left at -135, -67.5, 0, 67.5 and 135 degrees; the walls' inner faces are at -.15, -4.35 and 1.55 m.
-    np.testing.assert_allclose(seen[0] * 4, (3.0 - 1.55) * np.sqrt(2), atol=1e-4)
-    np.testing.assert_allclose(seen[2] * 4, 2.1, atol=1e-4)
-    np.testing.assert_allclose(seen[4] * 4, 2.1 * np.sqrt(2), atol=1e-4)
+    np.testing.assert_allclose(seen[0] ** 2 * 4, (3.0 - 1.55) * np.sqrt(2), atol=1e-4)
+    np.testing.assert_allclose(seen[2] ** 2 * 4, 2.1, atol=1e-4)
+    np.testing.assert_allclose(seen[4] ** 2 * 4, 2.1 * np.sqrt(2), atol=1e-4)
     np.testing.assert_allclose(seen[5:], [1.0, 0.0, 1.0, -0.25, 0.5], atol=1e-6)
 
 

@@ -47,8 +47,8 @@ class LidarNavigation(TensorEnv[Params]):
     the actual time AT and the optimal time OT, in which the shortest path is driven at 2 m/s; .5 at most.
     Reward: the score, and what `Params` adds for progress along the shortest path and takes off for a collision.
 
-    Observation, float32 [beams + 5]: ranges from right to left as shares of the LiDAR's range; distance to the goal
-    over 10 m; cosine and sine of its bearing; speed over the highest; turn rate over the highest.
+    Observation, float32 [beams + 5]: square roots of the ranges as shares of the LiDAR's, from right to left; distance
+    to the goal over 10 m; cosine and sine of its bearing; speed over the highest; turn rate over the highest.
     Action: `Discrete(35)`, a row of `model.commands`; or `Box`, a speed and a turn rate.
     """
 
@@ -109,10 +109,10 @@ class LidarNavigation(TensorEnv[Params]):
         return state.seen
 
     def nominal_observation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Ranges about .4 +- .3, everything else as it is."""
+        """Ranges about .6 +- .2, everything else as it is."""
         beams = self.params.beams
-        mean = np.array([0.4] * beams + [0.0] * 5, np.float32)
-        return mean, np.array([0.3] * beams + [1.0] * 5, np.float32)
+        mean = np.array([0.6] * beams + [0.0] * 5, np.float32)
+        return mean, np.array([0.2] * beams + [1.0] * 5, np.float32)
 
     def baselines(self) -> Mapping[str, StatePolicy]:
         """The dynamic window approach without and with the map."""

@@ -48,8 +48,8 @@ def ranges(params: Params, pose: Pose) -> tf.Tensor:
 def observation(params: Params, pose: Pose) -> tf.Tensor:
     """What a policy is given, float32 [B, beams + 5].
 
-    Ranges as shares of the LiDAR's; distance to the goal over 10 m, cosine and sine of its bearing; speed over the
-    highest; turn rate over the highest.
+    Square roots of the ranges as shares of the LiDAR's, so that near obstacles stand apart; distance to the goal over
+    10 m, cosine and sine of its bearing; speed over the highest; turn rate over the highest.
     """
     dx, dy = GOAL_METRES[0] - pose.x, GOAL_METRES[1] - pose.y
     distance = tf.maximum(tf.sqrt(dx * dx + dy * dy), NEAREST_METRES)
@@ -61,7 +61,7 @@ def observation(params: Params, pose: Pose) -> tf.Tensor:
         pose.speed / params.speed_metres_per_second,
         pose.turn / TURN_RADIANS_PER_SECOND,
     ]
-    seen = tf.concat([ranges(params, pose) / params.lidar_range_metres, tf.stack(own, -1)], -1)
+    seen = tf.concat([tf.sqrt(ranges(params, pose) / params.lidar_range_metres), tf.stack(own, -1)], -1)
     return tf.clip_by_value(seen, *bounds(params))
 
 
