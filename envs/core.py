@@ -45,10 +45,14 @@ class Transition(NamedTuple):
 
     `terminated` says that the task has ended (no value beyond it). A time limit is not termination: it is added by
     `advance` as `truncated`.
+
+    `score` is what the step adds to an episode's score, for tasks whose reward holds more than that to help learning;
+    where it is None, the reward counts (`gain`).
     """
 
     reward: tf.Tensor  # float32 [B]
     terminated: tf.Tensor  # bool [B]
+    score: tf.Tensor | None = None  # float32 [B]
 
 
 class NoiseLaw(NamedTuple):
@@ -68,7 +72,7 @@ class Score:
     """How people read the objective: its name, its unit, and its direction.
 
     The score is `sign` times the return of an episode, or times the mean reward per step (`Objective`). A cost has
-    sign -1.
+    sign -1. A task may count something else than the reward (`Transition.score`).
     """
 
     name: str
@@ -221,6 +225,7 @@ class Outcome(NamedTuple):
     terminated: tf.Tensor  # bool [B]
     truncated: tf.Tensor  # bool [B], never true together with `terminated`
     final_observation: tf.Tensor  # float32 [B, ...]
+    score: tf.Tensor  # float32 [B], the step's share of the score, before its sign
 
 
 def begin(env: TensorEnv[Any], key: tf.Tensor, batch: int) -> Episode:
@@ -237,6 +242,11 @@ def where(condition: tf.Tensor, chosen: Any, other: Any) -> Any:
     return tf.nest.map_structure(pick, chosen, other)
 
 
+def gain(transition: Transition) -> tf.Tensor:
+    """What a step adds to the score, before its sign, float32 [B]: the reward, unless the task counts otherwise."""
+    return transition.reward if transition.score is None else transition.score
+
+
 def proceed(env: TensorEnv[Any], episode: Episode, action: tf.Tensor, noise: Noise) -> tuple[Episode, Outcome]:
     """One step with time limit, without reset: a row whose episode has ended must not be stepped again.
 
@@ -249,7 +259,7 @@ def proceed(env: TensorEnv[Any], episode: Episode, action: tf.Tensor, noise: Noi
     state, transition = env.step(episode.state, action, noise)
     steps = episode.steps + 1
     truncated = tf.logical_and(steps >= env.max_episode_steps, tf.logical_not(transition.terminated))
-    outcome = Outcome(transition.reward, transition.terminated, truncated, env.observe(state))
+    outcome = Outcome(transition.reward, transition.terminated, truncated, env.observe(state), gain(transition))
     return Episode(state, steps), outcome
 
 

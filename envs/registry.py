@@ -82,6 +82,13 @@ SPECS = {
             "Dispatch jobs to machines so that the last operation ends early; the instances of the literature ship.",
         ),
         EnvSpec(
+            "slipway/LidarNavigation-v0",
+            "envs.navigation.lidar.dynamics:LidarNavigation",
+            "envs.navigation.lidar.model:Params",
+            "navigation",
+            "Drive a robot by LiDAR through a field of obstacles as fast as is safe, in the manner of BARN.",
+        ),
+        EnvSpec(
             "slipway/CartPole-v1",
             "envs.classic.cart_pole.dynamics:CartPole",
             "envs.classic.cart_pole.model:Params",

@@ -18,9 +18,9 @@ from trainer.rollout.tensor import TensorRollout
 
 Arrays = dict[str, npt.NDArray[Any]]
 Row = dict[str, float]
-"""One iteration: `reward_mean`; `episodes`, `returns`, `steps` of those that ended; the names of `Signals`."""
+"""One iteration: `reward_mean`; `episodes`, `returns`, `steps`, `scores` of those that ended; `Signals`."""
 
-COLUMNS = ("reward_mean", "episodes", "returns", "steps", *Signals._fields)
+COLUMNS = ("reward_mean", "episodes", "returns", "steps", "scores", *Signals._fields)
 START, LEARN, COLLECT = 1, 2, 3
 """What a run's key is folded with."""
 MOST_AT_ONCE = 64
@@ -253,5 +253,5 @@ class GymTraining(_Base):
                 )
             )
         batch = tf.nest.map_structure(lambda *values: tf.constant(np.stack(values)), *steps)
-        sums = EpisodeSums(*(tf.constant(x, tf.float32) for x in (count, returns, lengths)))
+        sums = EpisodeSums(*(tf.constant(x, tf.float32) for x in (count, returns, lengths, returns)))
         return _rows(self._learn(batch, sums)[None].numpy())

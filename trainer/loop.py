@@ -207,7 +207,7 @@ class Loop:
             metrics["rl_episode_return_mean"] = row["returns"] / row["episodes"]
             metrics["rl_episode_length_steps"] = row["steps"] / row["episodes"]
             if score is None:
-                score = self._goal.score.sign * metrics["rl_episode_return_mean"]
+                score = self._goal.score.sign * row["scores"] / row["episodes"]
         if score is not None:
             metrics["rl_score"] = score
             gap = self._goal.gap(score)

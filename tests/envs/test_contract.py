@@ -19,6 +19,7 @@ VARIANTS = [
     ("slipway/FrozenLake-v1", {"map": "8x8", "success_rate": 0.75}),
     ("slipway/Pendulum-v1", {"gravity_metres_per_second2": 3.7}),
     ("slipway/JobShop-v0", {"jobs": 4, "machines": 7, "delay": 0.6}),
+    ("slipway/LidarNavigation-v0", {"actions": "continuous", "beams": 9, "acceleration_metres_per_second2": 2.0}),
     ("slipway/LostSales-v0", {"lead_time_periods": 9, "holding_cost_per_unit": 0.5, "maximum_order_units": 20}),
 ]
 

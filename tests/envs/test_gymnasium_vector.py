@@ -10,6 +10,7 @@ from envs.adapters.gymnasium_vector import GymnasiumVectorEnv
 
 TASKS = {
     "slipway/LostSales-v0": {"episode_periods": 7, "lead_time_periods": 2},
+    "slipway/LidarNavigation-v0": {"episode_steps": 9, "beams": 7},
     "slipway/CartPole-v1": {"episode_steps": 12},
     "slipway/Pendulum-v1": {"episode_steps": 6},
 }

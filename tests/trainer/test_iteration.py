@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tasks import Corridor
+from tasks import Corridor, Counted
 
 from envs import registry, seeding
 from trainer.config.models import PPO
@@ -182,6 +182,14 @@ def test_learns_to_balance_the_pole():
     last = [made.run(13), made.run(13), made.run(13)][-1][-5:]
     assert first["returns"] / first["episodes"] < 40
     assert sum(row["returns"] for row in last) / sum(row["episodes"] for row in last) > 200
+
+
+def test_scores_of_training_episodes_are_what_the_task_counts():
+    for row in training(Counted()).run(2):
+        assert row["scores"] == 10 * row["episodes"] > 0
+        assert row["returns"] != row["scores"]
+    for row in training().run(2):
+        assert row["returns"] == row["scores"]
 
 
 def test_purposes_have_keys_of_their_own():

@@ -15,9 +15,9 @@ from trainer.preemption import Preemption
 from trainer.progress import NullProgress
 
 ROW = {
-    "reward_mean": -4.0, "episodes": 2.0, "returns": 10.0, "steps": 20.0, "policy_loss": 0.1, "value_loss": 0.2,
-    "policy_entropy": 0.3, "policy_kl": 0.01, "clip_fraction": 0.05, "gradient_norm": 1.0, "explained_variance": 0.5,
-    "learning_rate": 1e-3,
+    "reward_mean": -4.0, "episodes": 2.0, "returns": 10.0, "steps": 20.0, "scores": 10.0, "policy_loss": 0.1,
+    "value_loss": 0.2, "policy_entropy": 0.3, "policy_kl": 0.01, "clip_fraction": 0.05, "gradient_norm": 1.0,
+    "explained_variance": 0.5, "learning_rate": 1e-3,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ FOR_ENVIRONMENT = {
     "slipway/MountainCar-v0": "mountain-car-ppo",
     "slipway/MountainCarContinuous-v0": "mountain-car-continuous-ppo",
     "slipway/JobShop-v0": "job-shop-ppo",
+    "slipway/LidarNavigation-v0": "lidar-navigation-ppo",
     "gymnasium:Pendulum-v1": "pendulum-ppo",
     "gymnasium:LunarLander-v3": "lunarlander-ppo",
 }

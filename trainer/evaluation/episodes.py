@@ -88,7 +88,7 @@ class TensorEpisodes:
             for act, state, living, total in zip(self._policies.values(), states, alive, totals, strict=True):
                 action = act(state, env.observe(state), key)
                 after, transition = env.step(state, action, noise)
-                sums.append(total + tf.where(living, transition.reward, 0.0) * counts)
+                sums.append(total + tf.where(living, core.gain(transition), 0.0) * counts)
                 still.append(tf.logical_and(living, tf.logical_not(transition.terminated)))
                 following.append(after)
             return t + 1, tuple(following), tuple(still), tuple(sums)

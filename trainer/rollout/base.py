@@ -30,6 +30,7 @@ class EpisodeSums(NamedTuple):
     count: tf.Tensor  # float32 scalar
     returns: tf.Tensor  # float32 scalar
     steps: tf.Tensor  # float32 scalar
+    scores: tf.Tensor  # float32 scalar, before the score's sign; the returns, unless the task counts otherwise
 
 
 def flat(nest: Any) -> Any:

@@ -45,12 +45,13 @@ class TensorRollout(tf.Module):
         self._episode = tf.nest.map_structure(
             lambda value: tf.Variable(value, trainable=False, name="episode"), self._begin(key)
         )
-        self._return = tf.Variable(tf.zeros([num_envs]), trainable=False, name="running_return")
+        # Of the running episodes: return and score so far.
+        self._totals = tf.Variable(tf.zeros([2, num_envs]), trainable=False, name="running_totals")
 
     def restart(self, key: tf.Tensor) -> None:
         """Begin all episodes anew."""
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._episode, self._begin(key))
-        self._return.assign(tf.zeros_like(self._return))
+        self._totals.assign(tf.zeros_like(self._totals))
 
     def _begin(self, key: tf.Tensor) -> core.Episode:
         """Episodes at their start.
@@ -67,7 +68,7 @@ class TensorRollout(tf.Module):
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that decides the future."""
         episode = tf.nest.flatten(self._episode)
-        return {f"episode/{i}": variable for i, variable in enumerate(episode)} | {"running_return": self._return}
+        return {f"episode/{i}": variable for i, variable in enumerate(episode)} | {"running_totals": self._totals}
 
     def collect(self, act: Act, key: tf.Tensor, steps: int) -> tuple[Trajectories, EpisodeSums]:
         """Go on for some steps.
@@ -96,11 +97,13 @@ class TensorRollout(tf.Module):
             action = self.head.sample(behaviour, chance[t])
             following, outcome = core.advance(env, episode, self.head.to_env(action), at(noise, t), at(fresh, t))
             done = tf.logical_or(outcome.terminated, outcome.truncated)
-            running = running + outcome.reward
+            running = running + tf.stack([outcome.reward, outcome.score])
+            ended = tf.reduce_sum(tf.where(done, running, 0.0), 1)
             sums = EpisodeSums(
                 sums.count + tf.reduce_sum(tf.cast(done, tf.float32)),
-                sums.returns + tf.reduce_sum(tf.where(done, running, 0.0)),
+                sums.returns + ended[0],
                 sums.steps + tf.reduce_sum(tf.where(done, tf.cast(episode.steps + 1, tf.float32), 0.0)),
+                sums.scores + ended[1],
             )
             record = Trajectories(
                 observation,
@@ -118,8 +121,8 @@ class TensorRollout(tf.Module):
         zero = tf.constant(0.0)
         start = (
             tf.nest.map_structure(lambda variable: variable.read_value(), self._episode),
-            self._return.read_value(),
-            EpisodeSums(zero, zero, zero),
+            self._totals.read_value(),
+            EpisodeSums(zero, zero, zero, zero),
         )
         # One step outside the loop tells the shapes of what is recorded; being unused, it is compiled away.
         example = step(tf.constant(0), *start)[-1]
@@ -138,7 +141,7 @@ class TensorRollout(tf.Module):
             parallel_iterations=1,
         )
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._episode, episode)
-        self._return.assign(running)
+        self._totals.assign(running)
         return tf.nest.pack_sequence_as(example, [array.stack() for array in arrays]), sums
 
     def _many(self, nest: Any, steps: int) -> Any:

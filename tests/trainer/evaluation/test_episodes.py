@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from tasks import Corridor
+from tasks import Corridor, Counted
 
 from envs import registry, seeding
 from envs.core import Objective
@@ -82,6 +82,12 @@ def test_scores_that_are_not_finite_are_an_error():
 
     with pytest.raises(SlipwayError, match="not finite"):
         TensorEpisodes(Broken(), {"stay": always(1)}, 2, 2)()
+
+
+def test_where_a_task_counts_a_score_that_is_reported_and_not_the_reward():
+    scores = TensorEpisodes(Counted(), {"stay": always(1)}, 2, 3)()["stay"]
+    np.testing.assert_array_equal(scores, 10.0)
+    assert (TensorEpisodes(Corridor(), {"stay": always(1)}, 2, 3)()["stay"] != 10.0).any()
 
 
 def test_baselines_see_the_state():
