@@ -29,6 +29,7 @@ class Chunk(NamedTuple):
     observation: npt.NDArray[np.float32]  # [E, T, ...], what the policy saw
     action: npt.NDArray[Any]  # [E, T, ...], as the environment took it
     reward: npt.NDArray[np.float32]  # [E, T]
+    score: npt.NDArray[np.float32]  # [E, T], what each step adds to the score, before its sign (`core.gain`)
     terminated: npt.NDArray[np.bool_]  # [E, T]
     truncated: npt.NDArray[np.bool_]  # [E, T]
     final_observation: npt.NDArray[np.float32]  # [E, ...], after the last step
@@ -73,9 +74,10 @@ class Recorder:
         key = seeding.fold(seeding.key_from_seed(0, seeding.split_of(part[0])), part[0] % seeding.SEEDS_PER_SPLIT)
         *steps, final, lengths = self._play(drawn.state, drawn.noise, first, key)
         recorded: list[Any] = [None if isinstance(x, tuple) else np.moveaxis(x.numpy(), 0, 1)[:count] for x in steps]
-        observation, action, mask, reward, terminated, truncated = recorded
+        observation, action, mask, reward, score, terminated, truncated = recorded
         lengths = lengths.numpy()[:count].astype(np.int64)
-        return Chunk(part, lengths, observation, action, reward, terminated, truncated, final.numpy()[:count], mask)
+        last = final.numpy()[:count]
+        return Chunk(part, lengths, observation, action, reward, score, terminated, truncated, last, mask)
 
     def _rollout(self, state: Any, noise: Any, observation: tf.Tensor, key: tf.Tensor) -> tuple[Any, ...]:
         env, limit = self.env, self.env.max_episode_steps
@@ -92,6 +94,7 @@ class Recorder:
                 action,
                 () if mask is None else mask,
                 outcome.reward,
+                outcome.score,
                 outcome.terminated,
                 outcome.truncated,
             )

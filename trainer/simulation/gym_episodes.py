@@ -67,7 +67,9 @@ class GymRecorder:
         mask = None
         if known is not None:
             mask = np.stack([np.ones_like(known) if each is None else each for each in masks], 1)[:count]
-        return Chunk(part, lengths[:count], observation, action, reward, terminated, truncated, final[:count], mask)
+        return Chunk(
+            part, lengths[:count], observation, action, reward, reward, terminated, truncated, final[:count], mask
+        )
 
 
 class Camera:

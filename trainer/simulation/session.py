@@ -261,11 +261,11 @@ def _record(
 
 
 def _score(chunk: Chunk, row: int, target: Target, warm_up: int) -> float:
-    """An episode's score: its return, or the mean reward of a step after the warm-up."""
-    rewards = chunk.reward[row, : chunk.lengths[row]].astype(np.float64)
+    """An episode's score: the sum of what its steps add, or their mean after the warm-up."""
+    added = chunk.score[row, : chunk.lengths[row]].astype(np.float64)
     if target.objective is Objective.AVERAGE_REWARD:
-        return float(target.score.sign * rewards[warm_up:].mean())
-    return float(target.score.sign * rewards.sum())
+        return float(target.score.sign * added[warm_up:].mean())
+    return float(target.score.sign * added.sum())
 
 
 @contextlib.contextmanager

@@ -34,6 +34,7 @@ COLUMNS = {
     "observation": "list<element: float>",
     "action": "int32",
     "reward": "float",
+    "score": "float",
     "terminated": "bool",
     "truncated": "bool",
     "final_observation": "list<element: float>",
@@ -95,6 +96,7 @@ def replay(env, table):
             action = row["action"] if discrete else np.array(row["action"], np.float32)
             seen, reward, terminated, truncated, _ = env.step(action)
             assert np.float32(row["reward"]) == np.float32(reward)
+            assert row["score"] == row["reward"]
             assert (row["terminated"], row["truncated"]) == (terminated, truncated and not terminated)
         assert np.array(rows[-1]["final_observation"], np.float32).tobytes() == np.asarray(seen, np.float32).tobytes()
     env.close()
@@ -120,6 +122,14 @@ def test_rewards_make_the_score_of_episodes(simulate):
     returns = [sum(row["reward"] for row in rows) for rows in by_episode(table)]
     assert summary["mean_score"]["value"] == pytest.approx(np.mean(returns))
     assert summary["mean_score"]["ci_low"] < np.mean(returns) < summary["mean_score"]["ci_high"]
+
+
+def test_where_a_task_counts_otherwise_its_own_score_is_recorded_beside_the_reward(simulate):
+    options = ("--set", "env.parameters.beams=8")
+    summary, table = simulate("slipway/LidarNavigation-v0", *options, policy="global-dynamic-window", count=3)
+    scores, rewards = ([sum(row[name] for row in rows) for rows in by_episode(table)] for name in ("score", "reward"))
+    assert summary["mean_score"]["value"] == pytest.approx(np.mean(scores))
+    assert max(scores) <= 0.5 < max(rewards)  # the reward pays for the way made, too
 
 
 def test_rewards_make_the_score_of_a_task_without_end(simulate):
