@@ -2,6 +2,8 @@
 
 import csv
 import functools
+import types
+from collections.abc import Mapping
 from pathlib import Path
 
 from envs.jobshop import jsplib, taillard
@@ -12,7 +14,7 @@ LARGEST_FILE_BYTES = 1_000_000
 
 
 @functools.lru_cache
-def optimal_makespans() -> dict[str, int]:
+def optimal_makespans() -> Mapping[str, int]:
     """The optimal makespan of each instance that ships, by name; each is proved in the literature.
 
     The figures are in `instances/makespans.csv`: those of JSPLIB (https://github.com/tamy0612/JSPLIB, instances.json),
@@ -20,7 +22,7 @@ def optimal_makespans() -> dict[str, int]:
     Journal of Scheduling 21(1), 2018, for ta01 to ta10.
     """
     with (FOLDER / "makespans.csv").open(encoding="utf-8", newline="") as file:
-        return {row["name"]: int(row["makespan"]) for row in csv.DictReader(file)}
+        return types.MappingProxyType({row["name"]: int(row["makespan"]) for row in csv.DictReader(file)})
 
 
 def names() -> list[str]:
@@ -30,14 +32,18 @@ def names() -> list[str]:
 
 @functools.lru_cache
 def named(name: str) -> Instance:
-    """An instance that ships; its arrays are shared and must not be written to.
+    """An instance that ships; its arrays are shared and cannot be written to.
 
     Args:
         name: one of `names()`.
     """
     if name in taillard.SEEDS:
-        return taillard.generate(*taillard.SEEDS[name])
-    return jsplib.parse((FOLDER / f"{name}.txt").read_text(encoding="utf-8"))
+        found = taillard.generate(*taillard.SEEDS[name])
+    else:
+        found = jsplib.parse((FOLDER / f"{name}.txt").read_text(encoding="utf-8"))
+    found.machines.setflags(write=False)
+    found.durations.setflags(write=False)
+    return found
 
 
 def read(path: str) -> Instance:

@@ -134,7 +134,7 @@ def test_the_table_of_profits_is_computed():
 
 
 def test_the_tables_of_the_job_shop_name_its_instances_rules_and_features():
-    makespans = library.optimal_makespans()
+    makespans = dict(library.optimal_makespans())
     for name, size, makespan, _ in rows("| instance | size |"):
         shape = library.named(name).durations.shape
         assert (size, int(makespan)) == ("{} x {}".format(*shape), makespans.pop(name))
