@@ -105,7 +105,7 @@ class DynamicWindow:
 def policies(params: Params) -> Mapping[str, StatePolicy]:
     """The planners by name, the strongest last.
 
-    The weights are those with the best score on 300 training worlds among a few dozen.
+    The weights had the best score among ten sets or so on training worlds.
     """
     fastest = params.speed_metres_per_second
     slow = max(BARN_METRES_PER_SECOND, fastest / 4)  # the table's lowest speed ahead

@@ -43,7 +43,7 @@ class LidarNavigation(TensorEnv[Params]):
     the accelerations allow; then it moves along an arc for .1 s. Touching an obstacle ends the episode, and so does
     coming within 1 m of the goal.
 
-    Score: BARN's metric (Xiao et al. 2022, https://arxiv.org/abs/2208.10473), success x OT / clip(AT, 2 OT, 8 OT), with
+    Score: BARN's metric (https://cs.gmu.edu/~xiao/Research/BARN_Challenge/), success x OT / clip(AT, 2 OT, 8 OT), with
     the actual time AT and the optimal time OT, in which the shortest path is driven at 2 m/s; .5 at most.
     Reward: the score, and what `Params` adds for progress along the shortest path and takes off for a collision.
 
