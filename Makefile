@@ -30,10 +30,11 @@ format: .venv/.dev ## Format, and mend what ruff can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-docs: .venv/.dev ## Make the generated pages of docs/reference anew
-	.venv/bin/python -m trainer.config.reference
-	.venv/bin/python -m trainer.metrics.reference
-	.venv/bin/python -m trainer.cli.reference
+docs: .venv/.dev ## Make the generated pages of the docs anew
+	.venv/bin/python -m trainer.config.reference > docs/reference/run-file.md
+	.venv/bin/python -m trainer.config.algorithms > docs/algorithms.md
+	.venv/bin/python -m trainer.metrics.reference > docs/reference/metrics.md
+	.venv/bin/python -m trainer.cli.reference > docs/reference/cli.md
 
 soak: .venv/.dev ## Kill and resume for a long time (about half an hour)
 	.venv/bin/pytest -m soak --timeout 7200 -o addopts="-ra --strict-markers"
