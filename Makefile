@@ -30,8 +30,9 @@ format: .venv/.dev ## Format, and mend what ruff can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-docs: .venv/.dev ## Make the generated pages of docs/reference anew
+docs: .venv/.dev ## Make the generated pages of the docs anew
 	.venv/bin/python -m trainer.config.reference > docs/reference/run-file.md
+	.venv/bin/python -m trainer.config.algorithms > docs/algorithms.md
 	.venv/bin/python -m trainer.metrics.reference > docs/reference/metrics.md
 	.venv/bin/python -m trainer.cli.reference > docs/reference/cli.md
 

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from benchmarks import worker
 from benchmarks.settings import Setting
 from trainer import backend
-from trainer.config.models import PPO, Budget, Environment, Networks, RunFile, Schedule
+from trainer.config.models import PPO, Budget, Environment, Networks, RunFile
+from trainer.config.section import Schedule
 
 
 def hyperparameters(setting: Setting) -> PPO:

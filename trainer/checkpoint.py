@@ -7,6 +7,10 @@ A checkpoint is a folder named by its environment steps:
         state.json            counters, and how long `metrics.jsonl` was
         manifest.json         format, and the size and sha256 of the other two
 
+A replay is too large to be written anew each time: its rows lie beside the checkpoints, in `replay/`, in files that
+checkpoints share (`trainer.segments`); the manifest names those that it needs, with size and sha256. They are on the
+disk before the manifest is.
+
 It is written under another name, brought to the disk, and then renamed: the one atomic step. What is damaged later is
 found by its checksum, and the checkpoint before it is used.
 """
@@ -27,10 +31,13 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from trainer import segments
 from trainer.errors import SlipwayError
+from trainer.segments import DamagedSegment, Segment, Window
 
 FORMAT = 1
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+REPLAY = "replay"
 _ASIDE = ".writing-"
 _NAME = re.compile(r"\d{12}")
 
@@ -49,11 +56,13 @@ class Checkpoint:
         step: environment steps.
         arrays: every array by name.
         state: counters.
+        window: the replay's rows; None if it has none.
     """
 
     step: int
     arrays: Arrays
     state: Mapping[str, Any]
+    window: Window | None = None
 
 
 class Checkpoints:
@@ -66,6 +75,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep_last: int = 3) -> None:
         self.folder, self._keep_last = folder, keep_last
+        self._segments: list[Segment] = []
+        """Those of the checkpoint that was saved or loaded last."""
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints, oldest first, verified or not."""
@@ -73,8 +84,14 @@ class Checkpoints:
             return []
         return sorted(int(path.name) for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
 
-    def save(self, step: int, arrays: Arrays, state: Mapping[str, Any]) -> Path:
+    def save(self, step: int, arrays: Arrays, state: Mapping[str, Any], window: Window | None = None) -> Path:
         """Write a checkpoint; when this returns, it survives a loss of power. Then drop the oldest beyond `keep_last`.
+
+        Args:
+            step: environment steps.
+            arrays: every array by name.
+            state: counters.
+            window: the replay's rows, grown from those of the checkpoint that was saved or loaded last.
 
         Raises:
             SlipwayError: if the disk is full or fails; earlier checkpoints are as they were.
@@ -93,7 +110,13 @@ class Checkpoints:
             described = {
                 name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
             }
-            files[MANIFEST] = _encode({"format": FORMAT, "step": step, "files": described})
+            manifest: dict[str, Any] = {"format": FORMAT, "step": step, "files": described}
+            held = None
+            if window is not None:
+                held = segments.extend(self.folder / REPLAY, self._segments, window)
+                listed = [dataclasses.asdict(segment) for segment in held]
+                manifest["replay"] = {"start": window.start, "stop": window.stop, "segments": listed}
+            files[MANIFEST] = _encode(manifest)
             for name, data in files.items():
                 _write_durably(aside / name, data)
             _sync(aside)
@@ -112,7 +135,24 @@ class Checkpoints:
         for old_step in self.steps()[: -self._keep_last]:
             with contextlib.suppress(OSError):  # an old checkpoint too many does no harm
                 shutil.rmtree(self.folder / f"{old_step:012d}")
+        if held is not None:
+            self._segments = held
+            self._sweep()
         return target
+
+    def _sweep(self) -> None:
+        """Remove the segments that no checkpoint needs; none if it cannot be told what one of them needs."""
+        try:
+            needed = [segment for step in self.steps() for segment in _replay(self._manifest(step))[2]]
+        except (Damaged, DamagedSegment):
+            return
+        segments.sweep(self.folder / REPLAY, needed)
+
+    def _manifest(self, step: int) -> Mapping[str, Any]:
+        manifest = _json(_read(self.folder / f"{step:012d}", MANIFEST), MANIFEST)
+        if manifest.get("format") != FORMAT:
+            raise Damaged(f"{MANIFEST} has format {manifest.get('format')!r}, not {FORMAT}")
+        return manifest
 
     def load(self, step: int) -> Checkpoint:
         """Read and verify one checkpoint.
@@ -121,9 +161,7 @@ class Checkpoints:
             Damaged: if it is missing in part, or its bytes are not those that were written.
         """
         folder = self.folder / f"{step:012d}"
-        manifest = _json(_read(folder, MANIFEST), MANIFEST)
-        if manifest.get("format") != FORMAT:
-            raise Damaged(f"{MANIFEST} has format {manifest.get('format')!r}, not {FORMAT}")
+        manifest = self._manifest(step)
         files = {}
         for name in (TENSORS, STATE):
             files[name] = _read(folder, name)
@@ -134,7 +172,20 @@ class Checkpoints:
             arrays = safetensors.load(files[TENSORS])
         except SafetensorError as error:
             raise Damaged(f"{TENSORS} cannot be read: {error}") from error
-        return Checkpoint(step, arrays, _json(files[STATE], STATE))
+        window, held = self._window(manifest)
+        checkpoint = Checkpoint(step, arrays, _json(files[STATE], STATE), window)
+        self._segments = held
+        return checkpoint
+
+    def _window(self, manifest: Mapping[str, Any]) -> tuple[Window | None, list[Segment]]:
+        if "replay" not in manifest:
+            return None, []
+        try:
+            start, stop, held = _replay(manifest)
+            rows = segments.load(self.folder / REPLAY, held, start, stop)
+        except DamagedSegment as error:
+            raise Damaged(str(error)) from error
+        return Window(start, stop, lambda begin, end: rows[begin - start : end - start]), held
 
     def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None.
@@ -148,6 +199,16 @@ class Checkpoints:
             except Damaged as reason:
                 say(f"The checkpoint at step {step} is damaged: {reason}. Falling back to the one before.")
         return None
+
+
+def _replay(manifest: Mapping[str, Any]) -> tuple[int, int, list[Segment]]:
+    """Which rows a checkpoint needs, from where to before where, and the segments that hold them."""
+    described = manifest.get("replay", {"start": 0, "stop": 0, "segments": []})
+    try:
+        held = [Segment.of(segment) for segment in described["segments"]]
+        return int(described["start"]), int(described["stop"]), held
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedSegment(f"{MANIFEST} does not say which rows of the replay it needs") from error
 
 
 def _encode(value: Mapping[str, Any]) -> bytes:

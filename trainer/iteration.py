@@ -1,6 +1,6 @@
 """Training iterations: collect a batch, learn from it, report. For tensor environments that is one compiled graph."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,18 +9,21 @@ import tensorflow as tf
 
 from envs import seeding
 from envs.core import TensorEnv
-from trainer.agents.ppo import PPOLearner, Signals, Task
-from trainer.config.models import PPO
+from trainer.agents import make
+from trainer.agents.learner import Learner, Task
+from trainer.config.models import Agent
 from trainer.errors import SlipwayError
 from trainer.rollout.base import EpisodeSums, Trajectories
 from trainer.rollout.gym import GymSource
 from trainer.rollout.tensor import TensorRollout
+from trainer.segments import Window
 
 Arrays = dict[str, npt.NDArray[Any]]
 Row = dict[str, float]
-"""One iteration: `reward_mean`; `episodes`, `returns`, `steps`, `scores` of those that ended; `Signals`."""
+"""One iteration: `reward_mean`; `episodes`, `returns`, `steps`, `scores` of those that ended; learner's `signals`."""
 
-COLUMNS = ("reward_mean", "episodes", "returns", "steps", "scores", *Signals._fields)
+COLLECTED = ("reward_mean", "episodes", "returns", "steps", "scores")
+"""The columns that every algorithm has."""
 START, LEARN, COLLECT = 1, 2, 3
 """What a run's key is folded with."""
 MOST_AT_ONCE = 64
@@ -30,7 +33,7 @@ MOST_AT_ONCE = 64
 class Training(Protocol):
     """Something that trains, an iteration at a time, and whose whole state can be taken out and put back."""
 
-    learner: PPOLearner
+    learner: Learner
     most_at_once: int
 
     def run(self, count: int) -> list[Row]:
@@ -38,11 +41,15 @@ class Training(Protocol):
         ...
 
     def state(self) -> Arrays:
-        """Everything that decides the future, on the host."""
+        """Everything that decides the future but for the replay's rows, on the host."""
         ...
 
-    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Put a state back."""
+    def window(self) -> Window | None:
+        """The replay's rows; None for algorithms without a replay."""
+        ...
+
+    def load(self, state: Mapping[str, npt.NDArray[Any]], window: Window | None = None) -> None:
+        """Put a state back, and the replay's rows."""
         ...
 
     def close(self) -> None:
@@ -50,48 +57,66 @@ class Training(Protocol):
         ...
 
 
-def _columns(batch: Trajectories, sums: EpisodeSums, signals: Signals) -> tf.Tensor:
+def _columns(batch: Trajectories, sums: EpisodeSums, signals: Iterable[tf.Tensor]) -> tf.Tensor:
     return tf.stack([tf.reduce_mean(batch.reward), *sums, *signals])
-
-
-def _rows(table: npt.NDArray[np.float32]) -> list[Row]:
-    return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in table]
 
 
 class _Base:
     """What both kinds share: the learner, the run's key and the iteration counter."""
 
-    def __init__(self, task: Task, settings: PPO, iterations: int, seed: int) -> None:
+    def __init__(self, task: Task, settings: Agent, iterations: int, seed: int) -> None:
         self.settings, self.iterations = settings, iterations
         # In variables, so that training again with another seed needs no new compilation.
         self._key = tf.Variable(seeding.key_from_seed(seed), trainable=False, name="key")
         self._iteration = tf.Variable(0, trainable=False, dtype=tf.int32, name="iteration")
-        self.learner = PPOLearner(task, settings, seeding.fold(self._key.read_value(), START))
+        self.learner = make.learner(task, settings, seeding.fold(self._key.read_value(), START))
+
+        self._names = (*COLLECTED, *self.learner.signals)
+
+    def _rows(self, table: npt.NDArray[np.float32]) -> list[Row]:
+        return [dict(zip(self._names, map(float, row), strict=True)) for row in table]
 
     def _variables(self) -> dict[str, tf.Variable]:
         learner = {f"learner/{name}": variable for name, variable in self.learner.state().items()}
         return {"key": self._key, "iteration": self._iteration, **learner}
 
     def state(self) -> Arrays:
-        """Everything that decides the future, on the host."""
+        """Everything that decides the future but for the replay's rows, on the host."""
         return {name: variable.numpy() for name, variable in self._variables().items()}
 
-    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def window(self) -> Window | None:
+        """The replay's rows; None for algorithms without a replay."""
+        replay = self.learner.replay
+        return None if replay is None else Window(*replay.held(), replay.read())
+
+    def load(self, state: Mapping[str, npt.NDArray[Any]], window: Window | None = None) -> None:
         """Put a state back.
 
+        Args:
+            state: as `state` gave it.
+            window: as `window` gave it.
+
         Raises:
-            SlipwayError: if names or shapes are not this training's.
+            SlipwayError: if names or shapes are not this training's, or the replay's rows are not there.
         """
+        replay = self.learner.replay
         variables = self._variables()
         wrong = [
             name
             for name in sorted(set(state) | set(variables))
             if name not in state or name not in variables or tuple(state[name].shape) != tuple(variables[name].shape)
         ]
+        rows = window.read(window.start, window.stop) if window is not None else None
+        if (replay is None) != (rows is None) or (
+            replay is not None and rows is not None and rows.shape[1:] != replay.rows.shape[1:]
+        ):
+            wrong.append("the replay's rows")
         if wrong:
             raise SlipwayError(f"the checkpoint does not fit this run: {', '.join(wrong[:5])} differ")
         for name, variable in variables.items():
             variable.assign(state[name])
+        if replay is not None and rows is not None and window is not None:
+            replay.put(window.start, rows)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -115,7 +140,7 @@ class TensorTraining(_Base):
 
     most_at_once = MOST_AT_ONCE
 
-    def __init__(self, env: TensorEnv[Any], settings: PPO, iterations: int, seed: int) -> None:
+    def __init__(self, env: TensorEnv[Any], settings: Agent, iterations: int, seed: int) -> None:
         key = seeding.key_from_seed(seed)
         masked = env.action_mask(env.reset(key, 1)) is not None
         super().__init__(
@@ -126,8 +151,7 @@ class TensorTraining(_Base):
             settings.num_envs,
             self.learner.head,
             self._start_key(),
-            keep_states=settings.expected_reward or settings.expectation_over_noise,
-            noise_group=settings.common_random_numbers,
+            self.learner.recording,
         )
         self._many = tf.function(self._iterate_many, jit_compile=True, autograph=False)
 
@@ -140,7 +164,7 @@ class TensorTraining(_Base):
 
     def run(self, count: int) -> list[Row]:
         """Make `count` iterations, at most `most_at_once`."""
-        return _rows(self._many(tf.constant(count))[:count].numpy())
+        return self._rows(self._many(tf.constant(count))[:count].numpy())
 
     def _start_key(self) -> tf.Tensor:
         return seeding.fold(self._key.read_value(), START, COLLECT)
@@ -153,7 +177,7 @@ class TensorTraining(_Base):
         def body(i: tf.Tensor, out: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             return i + 1, out.write(i, self._iterate())
 
-        out = tf.TensorArray(tf.float32, MOST_AT_ONCE, element_shape=[len(COLUMNS)])
+        out = tf.TensorArray(tf.float32, MOST_AT_ONCE, element_shape=[len(self._names)])
         _, out = tf.while_loop(
             lambda i, _: i < count, body, (tf.constant(0), out), maximum_iterations=MOST_AT_ONCE, parallel_iterations=1
         )
@@ -178,7 +202,7 @@ class GymTraining(_Base):
 
     most_at_once = 1
 
-    def __init__(self, source: GymSource, settings: PPO, iterations: int, seed: int) -> None:
+    def __init__(self, source: GymSource, settings: Agent, iterations: int, seed: int) -> None:
         self.source = source
         masked = source.action_mask is not None
         super().__init__(
@@ -194,19 +218,23 @@ class GymTraining(_Base):
         return [row for _ in range(count) for row in self._iterate()]
 
     def state(self) -> Arrays:
-        """Everything that decides the future, on the host."""
+        """Everything that decides the future but for the replay's rows, on the host."""
         source = {f"source/{name}": value for name, value in self.source.snapshot().items()}
         return super().state() | source | {"returns": self._returns.copy(), "steps": self._steps.copy()}
 
-    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def load(self, state: Mapping[str, npt.NDArray[Any]], window: Window | None = None) -> None:
         """Put a state back.
+
+        Args:
+            state: as `state` gave it.
+            window: as `window` gave it.
 
         Raises:
             SlipwayError: if it is not this training's, or the environment does not repeat its episodes exactly.
         """
         own = {name: value for name, value in state.items() if name not in ("returns", "steps")}
         source = {name.removeprefix("source/"): own.pop(name) for name in list(own) if name.startswith("source/")}
-        super().load(own)
+        super().load(own, window)
         self._returns, self._steps = state["returns"].copy(), state["steps"].copy()
         self.source.restore(source)
 
@@ -250,8 +278,9 @@ class GymTraining(_Base):
                     outcome.truncated,
                     outcome.final_observation,
                     (),
+                    outcome.final_mask if self.learner.recording.final_masks else (),
                 )
             )
         batch = tf.nest.map_structure(lambda *values: tf.constant(np.stack(values)), *steps)
         sums = EpisodeSums(*(tf.constant(x, tf.float32) for x in (count, returns, lengths, returns)))
-        return _rows(self._learn(batch, sums)[None].numpy())
+        return self._rows(self._learn(batch, sums)[None].numpy())

@@ -11,7 +11,7 @@ from trainer import budget
 from trainer.checkpoint import Checkpoints
 from trainer.config.models import RunFile
 from trainer.errors import SlipwayError
-from trainer.metrics.catalogue import ITERATION, sample_key
+from trainer.metrics.catalogue import ALWAYS, ITERATION, LEARNED, sample_key
 from trainer.metrics.sinks.fanout import SinkSet
 from trainer.preemption import Preemption
 from trainer.progress import Progress
@@ -180,7 +180,7 @@ class Loop:
         return count
 
     def _metrics(self, row: "Row", steps_per_second: float) -> dict[str, float]:
-        lost = [name for name in ("reward_mean", "policy_loss", "value_loss") if not math.isfinite(row[name])]
+        lost = [name for name, value in row.items() if not math.isfinite(value)]
         if lost:
             step = self.counters.env_steps
             raise SlipwayError(
@@ -188,18 +188,13 @@ class Loop:
                 "  earlier checkpoints are intact\n"
                 "  fix: lower agent.learning_rate, set agent.max_gradient_norm, or normalise observations"
             )
+        idle = row.get("gradient_steps") == 0  # then means over gradient steps are means of nothing
+        learned = {LEARNED[name]: row[name] for name in row if name in LEARNED and (name in ALWAYS or not idle)}
         metrics = {
             "rl_step_reward_mean": row["reward_mean"],
             "rl_episodes_total": self.counters.episodes,
             "rl_env_steps_total": self.counters.env_steps,
-            "rl_policy_loss": row["policy_loss"],
-            "rl_value_loss": row["value_loss"],
-            "rl_policy_entropy_nats": row["policy_entropy"],
-            "rl_policy_kl_nats": row["policy_kl"],
-            "rl_clip_fraction_ratio": row["clip_fraction"],
-            "rl_value_explained_variance_ratio": row["explained_variance"],
-            "rl_gradient_norm": row["gradient_norm"],
-            "rl_learning_rate": row["learning_rate"],
+            **learned,
             "rl_env_steps_per_second": steps_per_second,
         }
         score = self._goal.score.sign * row["reward_mean"] if self._goal.average_reward else None
@@ -238,7 +233,7 @@ class Loop:
         began = time.monotonic()
         counters = self.counters
         state: dict[str, Any] = {"counters": dataclasses.asdict(counters), "metrics_bytes": self._sinks.flush()}
-        self._checkpoints.save(counters.env_steps, self._training.state(), state)
+        self._checkpoints.save(counters.env_steps, self._training.state(), state, self._training.window())
         self._save_seconds = time.monotonic() - began
         self._last_saved_iteration, self._last_saved_seconds = counters.iteration, counters.wall_time_seconds
         self._checkpointed_at = time.time()

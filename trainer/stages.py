@@ -92,7 +92,7 @@ class Stages:
             if self._checkpoints.steps():
                 self._progress.message("No checkpoint is whole: the run begins again.")
             return
-        self._training.load(found.arrays)
+        self._training.load(found.arrays, found.window)
         self._counters = Counters(**found.state["counters"])
         self._metrics_bytes = int(found.state["metrics_bytes"])
 

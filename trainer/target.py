@@ -12,7 +12,7 @@ from envs import registry, seeding
 from envs.core import Objective, Score, TensorEnv
 from envs.seeding import Split
 from trainer.config import check
-from trainer.config.models import PPO, RunFile
+from trainer.config.models import PPO, Agent, RunFile
 from trainer.iteration import GymTraining, TensorTraining, Training
 from trainer.loop import Goal
 from trainer.rollout.gym import GymSource
@@ -104,7 +104,7 @@ class Target:
         given = [mask for mask in masks if mask is not None]
         return np.concatenate(seen), np.concatenate(given) if given else None
 
-    def simulation(self, settings: PPO, training: Training, optimum: float | None) -> dict[str, Any]:
+    def simulation(self, settings: Agent, training: Training, optimum: float | None) -> dict[str, Any]:
         """`simulation.json`: what is simulated, and what the agent is told of it beyond samples."""
         task = training.learner.task
         if self.env is not None:
@@ -135,10 +135,11 @@ class Target:
         }
 
 
-def told(settings: PPO, env: TensorEnv[Any] | None) -> list[str]:
+def told(settings: Agent, env: TensorEnv[Any] | None) -> list[str]:
     """What the agent is told of the task beyond samples, in sentences; empty if nothing."""
     sentences = []
-    law = env.noise_law() if env is not None and settings.expectation_over_noise else None
+    ppo = settings if isinstance(settings, PPO) else None
+    law = env.noise_law() if env is not None and ppo is not None and ppo.expectation_over_noise else None
     if law is not None:
         outcomes = int(law.probabilities.shape[0])
         sentences.append(
@@ -146,13 +147,13 @@ def told(settings: PPO, env: TensorEnv[Any] | None) -> list[str]:
             f" over all {outcomes} outcomes of the noise, so a step also asks the model {outcomes} times"
             " (`agent.expectation_over_noise`)."
         )
-    if settings.expected_reward:
+    if ppo is not None and ppo.expected_reward:
         sentences.append(
             "Told: each reward averaged over the noise, in place of the sampled one (`agent.expected_reward`)."
         )
-    if settings.common_random_numbers:
+    if ppo is not None and ppo.common_random_numbers:
         sentences.append(
-            f"Arranged: groups of {settings.common_random_numbers} environments meet the same noise"
+            f"Arranged: groups of {ppo.common_random_numbers} environments meet the same noise"
             " (`agent.common_random_numbers`)."
         )
     if settings.observation_normalisation == "nominal":

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from trainer.checkpoint import Checkpoints
+
 TIMING = re.compile(r"seconds|per_second|timestamp|cost")
 """Metrics that depend on the clock."""
 
@@ -61,10 +63,12 @@ def rows(run):
 
 
 def final_bits(run):
-    """The digest of the newest checkpoint's tensors."""
+    """The digest of the newest checkpoint's tensors, and of the replay's rows if it has any."""
     newest = checkpoint_steps(run)[-1]
     data = (run / "checkpoints" / f"{newest:012d}" / "tensors.safetensors").read_bytes()
-    return newest, hashlib.sha256(data).hexdigest()
+    window = Checkpoints(run / "checkpoints").load(newest).window
+    rows = b"" if window is None else window.read(window.start, window.stop).tobytes()
+    return newest, hashlib.sha256(data).hexdigest(), hashlib.sha256(rows).hexdigest()
 
 
 def status(run):

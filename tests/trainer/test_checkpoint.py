@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer import segments
 from trainer.checkpoint import Checkpoints, Damaged
 from trainer.errors import SlipwayError
+from trainer.segments import Window
 
 ARRAYS = {
     "weights": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -95,3 +97,115 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SlipwayError, match="cannot write the checkpoint"):
         Checkpoints(tmp_path / "file").save(20, ARRAYS, {})
+
+
+# A replay of 100 rows of which the last 40 count, as successive checkpoints see it.
+ROWS = np.random.default_rng(0).random((100, 2, 3)).astype(np.float32)
+
+
+def window(stop, start=None):
+    return Window(max(0, stop - 40) if start is None else start, stop, lambda begin, end: ROWS[begin:end])
+
+
+def save(checkpoints, *stops):
+    for stop in stops:
+        checkpoints.save(stop, ARRAYS, {"counters": {}}, window(stop))
+
+
+def segment_files(folder):
+    return sorted(path.name for path in (folder / "replay").iterdir())
+
+
+def assert_whole(checkpoints, step):
+    held = checkpoints.load(step).window
+    assert (held.start, held.stop) == (max(0, step - 40), step)
+    np.testing.assert_array_equal(held.read(held.start, held.stop), ROWS[held.start : held.stop])
+
+
+def test_a_checkpoint_writes_only_the_rows_that_are_new(tmp_path):
+    checkpoints = Checkpoints(tmp_path, 3)
+    written = []
+    for stop in (10, 25, 30, 60, 75, 90):
+        before = set(segment_files(tmp_path)) if (tmp_path / "replay").is_dir() else set()
+        save(checkpoints, stop)
+        written.append([name[:25] for name in segment_files(tmp_path) if name not in before])
+    assert written == [
+        [f"{begin:012d}-{end:012d}"] for begin, end in [(0, 10), (10, 25), (25, 30), (30, 60), (60, 75), (75, 90)]
+    ]
+    for step in (60, 75, 90):
+        assert_whole(Checkpoints(tmp_path), step)
+    # What only older checkpoints needed is gone: 60 needs rows from 20 on.
+    assert segment_files(tmp_path)[0].startswith(f"{10:012d}-{25:012d}")
+
+
+def test_a_new_process_goes_on_from_the_segments_of_what_it_loaded(tmp_path):
+    save(Checkpoints(tmp_path), 10, 25)
+    again = Checkpoints(tmp_path)
+    assert again.latest(print).step == 25
+    save(again, 30)
+    assert [name[:25] for name in segment_files(tmp_path)] == [
+        f"{begin:012d}-{end:012d}" for begin, end in [(0, 10), (10, 25), (25, 30)]
+    ]
+    assert_whole(again, 30)
+
+
+@pytest.mark.parametrize("harm", [lambda path: os.truncate(path, 30), os.unlink, lambda path: path.write_bytes(b"x")])
+def test_a_damaged_segment_damages_those_that_name_it_and_no_other(tmp_path, harm):
+    save(Checkpoints(tmp_path), 10, 25, 30)
+    harm(next((tmp_path / "replay").glob(f"{10:012d}-*")))
+    checkpoints, said = Checkpoints(tmp_path), []
+    assert checkpoints.latest(said.append).step == 10
+    assert len(said) == 2
+    # Going on from there makes the same rows again, whatever lies in their place.
+    save(checkpoints, 25, 30)
+    for step in (10, 25, 30):
+        assert_whole(Checkpoints(tmp_path), step)
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_no_segment_that_is_needed_is_ever_removed(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    keep = data.draw(st.integers(1, 3))
+    checkpoints, stop = Checkpoints(folder, keep), 0
+    while stop < 90:
+        stop += data.draw(st.integers(1, 30))
+        if data.draw(st.booleans()):
+            checkpoints = Checkpoints(folder, keep)
+            checkpoints.latest(print)
+        save(checkpoints, min(stop, 100))
+        for step in checkpoints.steps():
+            assert_whole(Checkpoints(folder), step)
+    needed = {
+        segment["name"]
+        for step in checkpoints.steps()
+        for segment in json.loads((folder / f"{step:012d}" / "manifest.json").read_text())["replay"]["segments"]
+    }
+    assert set(segment_files(folder)) == needed
+
+
+def test_many_small_segments_are_gathered_in_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "MOST", 4)
+    checkpoints = Checkpoints(tmp_path, 1)
+    save(checkpoints, *range(1, 5))
+    assert len(segment_files(tmp_path)) == 4
+    save(checkpoints, 5)
+    assert len(segment_files(tmp_path)) == 1
+    assert_whole(checkpoints, 5)
+
+
+def test_a_manifest_that_cannot_be_read_keeps_all_segments(tmp_path):
+    checkpoints = Checkpoints(tmp_path, 2)
+    save(checkpoints, 10, 60)
+    (tmp_path / f"{60:012d}" / "manifest.json").write_text("{")
+    save(checkpoints, 90)
+    assert len(segment_files(tmp_path)) == 3
+    assert_whole(Checkpoints(tmp_path), 90)
+
+
+@pytest.mark.parametrize("replay", [{}, {"start": 0, "stop": 5, "segments": [{"name": "../x"}]}, 5])
+def test_a_manifest_with_a_senseless_replay_is_damage(tmp_path, replay):
+    save(Checkpoints(tmp_path), 10, 20)
+    path = tmp_path / f"{20:012d}" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "replay": replay}))
+    assert Checkpoints(tmp_path).latest(lambda text: None).step == 10

@@ -42,6 +42,9 @@ class Counting:
 
         return {"made": np.array(self.made)}
 
+    def window(self):
+        return None
+
 
 class TaskScore:
     name, unit, sign = "cost", "per period", -1

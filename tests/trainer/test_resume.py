@@ -36,6 +36,14 @@ CASES = {
             "budget.env_steps": 2 * 64 * ITERATIONS,
         },
     ),
+    "replay": (
+        "cartpole-dqn",
+        {
+            "agent.num_envs": 4, "agent.rollout_steps": 8, "agent.gradient_steps": 8, "agent.minibatch_size": 16,
+            "agent.learning_starts": 64, "agent.replay_size": 256, "agent.n_step": 2,
+            "agent.networks.layers": [32], "budget.env_steps": 4 * 8 * ITERATIONS,
+        },
+    ),
 }  # fmt: skip
 COMMON = {"evaluation.seeds": 2, "evaluation.episodes_per_seed": 1, "checkpoint.interval_iterations": 1}
 
@@ -83,7 +91,9 @@ def kill_and_resume(folder, case, kills, seed):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("case", "kills", "seed"), [("tensor environment", 16, 1), ("gymnasium", 16, 2)])
+@pytest.mark.parametrize(
+    ("case", "kills", "seed"), [("tensor environment", 16, 1), ("gymnasium", 16, 2), ("replay", 6, 3)]
+)
 def test_kill_9_at_random_moments_changes_no_bit(tmp_path, references, case, kills, seed):
     run, survived = kill_and_resume(tmp_path, case, kills, seed)
     assert survived >= kills * 0.8  # or the kills would have hit processes that had already ended

@@ -4,12 +4,14 @@ import math
 from typing import Any
 
 import tensorflow as tf
+from tf_agents.agents.ddpg import critic_network
 from tf_agents.networks import encoding_network, mask_splitter_network, network
 from tf_agents.specs import tensor_spec
 
 from envs import seeding
-from trainer.agents.actions import DEVIATION_BIAS, ActionHead
+from trainer.agents.actions import DEVIATION_BIAS, PolicyHead
 from trainer.config.models import Networks
+from trainer.config.off_policy import ActorCritics, QNetwork
 
 POLICY_GAIN = 0.01
 """Scale of the policy's last layer at the start: nearly uniform choices (Andrychowicz et al. 2021, section 3.2)."""
@@ -71,7 +73,7 @@ class Critic(network.Network):
         return tf.squeeze(self._value(features), -1), network_state
 
 
-def build(settings: Networks, observation_shape: tuple[int, ...], head: ActionHead) -> tuple[Actor, Critic]:
+def build(settings: Networks, observation_shape: tuple[int, ...], head: PolicyHead) -> tuple[Actor, Critic]:
     """Actor and critic with their variables.
 
     Args:
@@ -143,3 +145,85 @@ def orthogonal(key: tf.Tensor, shape: Any) -> tf.Tensor:
 
 def _last_kernel(weights: list[tf.Variable]) -> list[int]:
     return [i for i, variable in enumerate(weights) if len(variable.shape) == 2][-1:]
+
+
+class QValues(network.Network):
+    """Observations to the values of all actions.
+
+    Args:
+        observation_spec: of what comes in.
+        action_spec: of a choice of one of n.
+        settings: from the run file.
+        name: the network's.
+    """
+
+    def __init__(self, observation_spec: Any, action_spec: Any, settings: QNetwork, name: str) -> None:
+        super().__init__(input_tensor_spec=observation_spec, state_spec=(), name=name)
+        count = int(action_spec.maximum) + 1
+        self._encoder = encoding_network.EncodingNetwork(
+            observation_spec, fc_layer_params=settings.layers, activation_fn=settings.activation
+        )
+        self._advantage = tf.keras.layers.Dense(count, name="advantage")
+        self._value = tf.keras.layers.Dense(1, name="value") if settings.dueling else None
+
+    def call(
+        self, observation: Any, step_type: Any = None, network_state: Any = (), training: bool = False
+    ) -> tuple[tf.Tensor, Any]:
+        """Values float32 [B, n] of observations float32 [B, ...]; dueling as Wang et al. 2016, eq. 9."""
+        features, network_state = self._encoder(
+            observation, step_type=step_type, network_state=network_state, training=training
+        )
+        values = self._advantage(features)
+        if self._value is not None:
+            values = values - tf.reduce_mean(values, -1, keepdims=True) + self._value(features)
+        return values, network_state
+
+
+def actor(observation_spec: Any, units: tuple[int, ...], activation: str, projection: Any) -> Actor:
+    """A policy's network with its variables."""
+    encoder = encoding_network.EncodingNetwork(observation_spec, fc_layer_params=units, activation_fn=activation)
+    made = Actor(observation_spec, encoder, projection)
+    made.create_variables()
+    return made
+
+
+def critics(observation_spec: Any, action_spec: Any, settings: ActorCritics, count: int) -> list[Any]:
+    """TF-Agents' networks from (observation, action) to a value, with their variables."""
+    made = [
+        critic_network.CriticNetwork(
+            (observation_spec, action_spec),
+            joint_fc_layer_params=settings.critic,
+            activation_fn=settings.activation,
+            name=f"Critic{number}",
+        )
+        for number in range(count)
+    ]
+    for each in made:
+        each.create_variables()
+    return made
+
+
+def pairs(*networks: tuple[network.Network, network.Network]) -> list[tuple[tf.Variable, tf.Variable]]:
+    """The weights of networks paired one to one."""
+    return [
+        pair for one, other in networks for pair in zip(one.trainable_weights, other.trainable_weights, strict=True)
+    ]
+
+
+def set_orthogonal(wrapped: network.Network, key: tf.Tensor, *, gain: float, heads: int = 1) -> None:
+    """Set a network's weights as a function of the key alone: orthogonal kernels, zero biases.
+
+    Args:
+        wrapped: the network.
+        key: int32 [2].
+        gain: scale of the output layers' kernels.
+        heads: how many output layers it has; they are its last.
+    """
+    weights = list(wrapped.trainable_weights)
+    last = [i for i, variable in enumerate(weights) if len(variable.shape) == 2][-heads:]
+    for number, variable in enumerate(weights):
+        if len(variable.shape) == 2:
+            scale = gain if number in last else HIDDEN_GAIN
+            variable.assign(scale * orthogonal(seeding.fold(key, number), variable.shape))
+        else:
+            variable.assign(tf.zeros_like(variable))

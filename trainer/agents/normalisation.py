@@ -1,6 +1,10 @@
 """Running means and variances, kept in variables so that a checkpoint holds them."""
 
+from typing import Any, Literal
+
 import tensorflow as tf
+
+from envs.core import TensorEnv
 
 CLIP = 10.0
 """Normalised observations and rewards stay within this many deviations."""
@@ -89,6 +93,24 @@ class Running(Identity):
     def update(self, observation: tf.Tensor) -> None:
         """Take a batch of raw observations, float32 [B, ...], into account."""
         self.moments.update(observation)
+
+
+def chosen(kind: Literal["none", "running", "nominal"], shape: tuple[int, ...], env: TensorEnv[Any] | None) -> Identity:
+    """What a run file's `observation_normalisation` asks for.
+
+    Args:
+        kind: the setting.
+        shape: of one observation.
+        env: the task's own functions, if it is one of ours.
+    """
+    if kind == "running":
+        return Running(shape)
+    if kind == "nominal":
+        known = env.nominal_observation() if env is not None else None
+        if known is None:
+            raise ValueError("the task states no nominal observation")
+        return Nominal(*known)
+    return Identity()
 
 
 class ReturnScale(tf.Module):

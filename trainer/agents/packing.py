@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from trainer.agents.actions import ActionHead
+from trainer.agents.actions import PolicyHead
 from trainer.rollout.base import Trajectories, flat
 
 
@@ -25,7 +25,7 @@ class Rows(NamedTuple):
 class Packing:
     """All that a gradient step needs of a transition in one float32 row, so that a shuffle is one gather."""
 
-    head: ActionHead
+    head: PolicyHead
     observation_shape: tuple[int, ...]
     mask_width: int
 

@@ -1,23 +1,22 @@
 """Proximal policy optimisation on TF-Agents' clipping agent, made to run inside one compiled graph."""
 
-import dataclasses
 from typing import Any, NamedTuple
 
-import gymnasium
 import tensorflow as tf
 from tf_agents.agents.ppo import ppo_clip_agent
 from tf_agents.trajectories import time_step
 
 from envs import seeding
 from envs.core import NoiseLaw, TensorEnv
-from trainer.agents import actions, networks, normalisation
+from trainer.agents import actions, learner, networks, normalisation
 from trainer.agents.advantage import generalised_advantages
+from trainer.agents.learner import Task
 from trainer.agents.packing import Packing
 from trainer.agents.permutation import permutation
 from trainer.agents.schedule import value_at
 from trainer.config.models import PPO
 from trainer.policy import Policy
-from trainer.rollout.base import Trajectories, flat
+from trainer.rollout.base import Recording, Trajectories, flat
 
 WEIGHTS, SHUFFLE = 1001, 1002
 """What the learner's keys are folded with."""
@@ -79,23 +78,6 @@ class ScheduledPPOAgent(ppo_clip_agent.PPOClipAgent):
         return -self.entropy_coefficient * self.entropy
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What a learner is told of the task.
-
-    Attributes:
-        observation_shape: of one observation.
-        action_space: what it may do.
-        masked: whether some actions are sometimes not allowed.
-        env: the task's own functions, for learning from its noise law; None where there are none.
-    """
-
-    observation_shape: tuple[int, ...]
-    action_space: gymnasium.spaces.Space[Any]
-    masked: bool = False
-    env: TensorEnv[Any] | None = None
-
-
 class PPOLearner(tf.Module):
     """Networks, optimiser and normalisers, and how a batch of trajectories changes them.
 
@@ -107,12 +89,19 @@ class PPOLearner(tf.Module):
         key: int32 [2], for the first weights.
     """
 
+    signals = Signals._fields
+    replay = None
+
     def __init__(self, task: Task, settings: PPO, key: tf.Tensor) -> None:
         super().__init__(name="ppo")
         self.task, self.settings = task, settings
+        self.recording = Recording(
+            states=settings.expected_reward or settings.expectation_over_noise,
+            noise_group=settings.common_random_numbers,
+        )
         self.head = actions.head(task.action_space)
         self.actor, self.critic = networks.build(settings.networks, task.observation_shape, self.head)
-        self.normaliser = _normaliser(settings, task)
+        self.normaliser = normalisation.chosen(settings.observation_normalisation, task.observation_shape, task.env)
         self.return_scale = (
             normalisation.ReturnScale(settings.num_envs, settings.discount) if settings.return_normalisation else None
         )
@@ -178,8 +167,7 @@ class PPOLearner(tf.Module):
     @property
     def mask_width(self) -> int:
         """How many actions a mask has; 0 where every action is always allowed."""
-        space = self.task.action_space
-        return int(space.n) if self.task.masked and isinstance(space, gymnasium.spaces.Discrete) else 0
+        return self.task.mask_width
 
     def act(self, observation: tf.Tensor, mask: Any) -> tuple[tf.Tensor, ...]:
         """The parameters of the policy's distribution.
@@ -200,15 +188,7 @@ class PPOLearner(tf.Module):
 
     def policy(self, *, greedy: bool) -> Policy:
         """The current policy; it follows the weights as they change."""
-
-        def choose(observation: Any, mask: Any | None, key: Any) -> Any:
-            parameters = self.act(observation, () if mask is None else mask)
-            if greedy:
-                return self.head.to_env(self.head.mode(parameters))
-            noise = self.head.noise(key, [_rows(observation)])
-            return self.head.to_env(self.head.sample(parameters, noise))
-
-        return choose
+        return learner.policy(self, greedy=greedy)
 
     def learn(self, batch: Trajectories, key: tf.Tensor, fraction: tf.Tensor) -> Signals:
         """Improve policy and values by one batch.
@@ -379,21 +359,6 @@ class PPOLearner(tf.Module):
         actor, _ = tf.clip_by_global_norm(gradients[:split], limit)
         critic, _ = tf.clip_by_global_norm(gradients[split:], limit)
         return actor + critic, norm
-
-
-def _normaliser(settings: PPO, task: Task) -> normalisation.Identity:
-    if settings.observation_normalisation == "running":
-        return normalisation.Running(task.observation_shape)
-    if settings.observation_normalisation == "nominal":
-        known = task.env.nominal_observation() if task.env is not None else None
-        if known is None:
-            raise ValueError("the task states no nominal observation")
-        return normalisation.Nominal(*known)
-    return normalisation.Identity()
-
-
-def _rows(observation: Any) -> Any:
-    return observation.shape[0] if observation.shape[0] is not None else tf.shape(observation)[0]
 
 
 def _standardised(x: tf.Tensor) -> tf.Tensor:

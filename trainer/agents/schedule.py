@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.config.models import Schedule
+from trainer.config.section import Schedule
 
 
 def value_at(schedule: Schedule, fraction: Any) -> tf.Tensor:

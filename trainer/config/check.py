@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import backend
-from trainer.config import explain, gymnasium_task
-from trainer.config.models import PPO, RunFile
+from trainer.config import algorithms, explain, gymnasium_task
+from trainer.config.models import PPO, Agent, RunFile
 from trainer.errors import BadInput, nearest
 
 if TYPE_CHECKING:
     from envs.core import TensorEnv
+    from trainer.rollout.gym_vector import GymVector
 
 OURS, GYMNASIUM = "slipway/", gymnasium_task.PREFIX
 """What the ids of tasks of ours, and of any Gymnasium environment, start with."""
@@ -30,12 +31,20 @@ def check(run_file: RunFile) -> None:
     """
     env_id, parameters = run_file.env.id, dict(run_file.env.parameters)
     if env_id.startswith(GYMNASIUM):
-        gymnasium_task.make(env_id, parameters).close()
+        made = gymnasium_task.make(env_id, parameters)
+        try:
+            algorithms.check(run_file.agent, env_id, made.action_space, _masks(made))
+        finally:
+            made.close()
         found = [_not_offered(*item, env_id) for item in _asked_of_a_model(run_file.agent)]
     else:
         _check_parameters(env_id, parameters)
         asked = _asked_of_a_model(run_file.agent)
-        offered = offers(make_task(env_id, parameters)) if asked else []
+        # Making the task imports TensorFlow: only for what PPO, which can act anywhere, does not ask.
+        env = make_task(env_id, parameters) if asked or not isinstance(run_file.agent, PPO) else None
+        if env is not None:
+            algorithms.check(run_file.agent, env_id, env.action_space, masks(env))
+        offered = offers(env) if env is not None and asked else []
         found = [_not_offered(*item, env_id) for item in asked if item[0] not in offered]
     if found:
         raise explain.together(found)
@@ -153,13 +162,25 @@ def _check_parameters(env_id: str, parameters: dict[str, Any]) -> None:
         raise BadInput(f"env.parameters.{error.name}", value, error.allowed, cure) from None
 
 
-def _asked_of_a_model(agent: PPO) -> list[tuple[str, object, str, str]]:
+def masks(env: "TensorEnv[Any]") -> bool:
+    """Whether a task of ours masks its actions."""
+    from envs import seeding
+
+    return env.action_mask(env.reset(seeding.key_from_seed(0), 1)) is not None
+
+
+def _masks(env: "GymVector") -> bool:
+    """Whether a Gymnasium environment masks its actions, as its first reset says."""
+    if env.action_mask is None:
+        import numpy as np
+
+        env.reset(np.ones(env.num_envs, np.bool_), [0] * env.num_envs)
+    return env.action_mask is not None
+
+
+def _asked_of_a_model(agent: Agent) -> list[tuple[str, object, str, str]]:
     """What only a task that is a model can give: field, value, what is allowed, and what the task lacks."""
     asked: list[tuple[str, object, str, str]] = []
-    if agent.expected_reward:
-        asked.append(("expected_reward", True, "false", "does not know its rewards averaged over its noise"))
-    if agent.expectation_over_noise:
-        asked.append(("expectation_over_noise", True, "false", "does not state the law of its noise"))
     if agent.observation_normalisation == "nominal":
         asked.append(
             (
@@ -169,6 +190,12 @@ def _asked_of_a_model(agent: PPO) -> list[tuple[str, object, str, str]]:
                 "does not state the usual size of its observations",
             )
         )
+    if not isinstance(agent, PPO):
+        return asked
+    if agent.expected_reward:
+        asked.append(("expected_reward", True, "false", "does not know its rewards averaged over its noise"))
+    if agent.expectation_over_noise:
+        asked.append(("expectation_over_noise", True, "false", "does not state the law of its noise"))
     if agent.objective == "average-reward":
         asked.append(("objective", "average-reward", "discounted", "has episodes that end"))
     if agent.common_random_numbers:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trainer.config import schema
-from trainer.config.models import Contradiction
+from trainer.config.section import Contradiction
 from trainer.errors import MISSING, BadInput, BadInputs, SlipwayError, nearest
 
 Path = tuple[str | int, ...]
@@ -14,8 +14,10 @@ Path = tuple[str | int, ...]
 
 def dotted(path: Iterable[str | int]) -> str:
     """A path as people write it: `agent.networks.actor[0]`."""
-    text = ""
-    for part in path:
+    text, parts = "", list(path)
+    if len(parts) > 1 and parts[1] in schema.forms_at(parts[:1]):
+        del parts[1]  # the name of a form is no key
+    for part in parts:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text or "the run file"
 
@@ -53,6 +55,8 @@ def _explained(item: Any, path: Path) -> list[BadInput]:
         return [BadInput(dotted((*path, c.field)), c.value, c.allowed, c.cure) for c in found]
     if kind == "extra_forbidden":
         return [unknown_key(path)]
+    if kind == "union_tag_invalid":
+        return [_unknown_form(path, value)]
     node = schema.node_at(path)
     allowed = schema.allowed(node) if node is not None else str(item["msg"])
     if kind == "schedule_bounds":
@@ -66,6 +70,11 @@ def unknown_key(path: Path) -> BadInput:
     """The error for a key that the run file does not have."""
     *parent, key = path
     known = schema.keys_at(parent)
+    others = [form for form in schema.forms_at(parent[:-1]) if key in schema.keys_at((*parent[:-1], form))]
+    if others and parent:
+        section, form = dotted(parent), parent[-1]
+        cure = f"take it out, or set {section}.algorithm to {' or '.join(others)}"
+        return BadInput(dotted(path), key, f"a key of {section} with algorithm {form}: {', '.join(known)}", cure)
     near = nearest(str(key), known)
     elsewhere = _elsewhere(str(key)) if near is None else None
     cure = f"take it out (`{elsewhere}` is a key, if that is meant)" if elsewhere else "take it out"
@@ -75,6 +84,13 @@ def unknown_key(path: Path) -> BadInput:
         f"a key of {dotted(parent)}: {', '.join(known)}" if known else f"nothing: {dotted(parent)} has no keys",
         f"write {dotted((*parent, near))}" if near else cure,
     )
+
+
+def _unknown_form(path: Path, section: Any) -> BadInput:
+    """The error for an algorithm that there is not."""
+    forms, field, value = schema.forms_at(path), f"{dotted(path)}.algorithm", section["algorithm"]
+    near = nearest(value, forms) if isinstance(value, str) else None
+    return BadInput(field, value, " or ".join(forms), f"set {field} to {near or 'one of them, or leave it out'}")
 
 
 def _elsewhere(key: str) -> str | None:

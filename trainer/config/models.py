@@ -4,124 +4,30 @@ Units are in the names. A value is refused here if it is wrong whatever the envi
 another value); what depends on the environment is refused by `trainer.config.check`.
 """
 
-import dataclasses
 import math
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    JsonValue,
-    SerializerFunctionWrapHandler,
-    Strict,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, JsonValue, model_validator
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema
+
+from trainer.config.off_policy import DQN, SAC, TD3
+from trainer.config.section import (
+    REQUIRED_ALGORITHM,
+    Contradiction,
+    Layers,
+    Schedule,
+    Section,
+    Within,
+    constant,
+    refuse,
+)
 
 TRAINING_SEEDS = 1 << 30
 """How many training seeds there are (`envs.seeding.SEEDS_PER_SPLIT`, repeated here because that imports TensorFlow)."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """What names a run, and so a folder or a prefix in a bucket."""
-
-
-class Contradiction(NamedTuple):
-    """A value that another value rules out."""
-
-    field: str  # relative to the model that finds it
-    value: object
-    allowed: str
-    cure: str
-
-
-def _refuse(contradictions: list[Contradiction]) -> None:
-    """Refuses a model for all contradictions at once; `trainer.config.load` takes them out of the error again."""
-    if contradictions:
-        text = "; ".join(f"{c.field}: {c.value!r} is not allowed ({c.allowed})" for c in contradictions)
-        raise PydanticCustomError("contradiction", "{text}", {"text": text, "contradictions": contradictions})
-
-
-class Section(BaseModel):
-    """What all parts of a run file share: immutable, no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=False
-    )
-
-
-class Schedule(Section):
-    """A value that may change in a straight line over training; a plain number is a constant.
-
-    At fraction f of the budgeted environment steps the value is `start + (end - start) * min(f / until, 1)`.
-    """
-
-    start: float = Field(description="Value at the start.")
-    end: float = Field(description="Value from `until` on.")
-    until: float = Field(default=1.0, gt=0, le=1, description="Fraction of training at which `end` is reached.")
-
-    def at(self, fraction: float) -> float:
-        """The value at a fraction of training, 0 to 1."""
-        return self.start + (self.end - self.start) * min(fraction / self.until, 1.0)
-
-    @property
-    def constant(self) -> bool:
-        """Whether the value never changes."""
-        return self.start == self.end
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_number(cls, data: Any) -> Any:
-        if isinstance(data, int | float) and not isinstance(data, bool):
-            return {"start": data, "end": data}
-        return data
-
-    @model_serializer(mode="wrap")
-    def _to_number(self, handler: SerializerFunctionWrapHandler) -> float | dict[str, float]:
-        return self.start if self == Schedule(start=self.start, end=self.start) else handler(self)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """A number or the three keys."""
-        keys = handler.resolve_ref_schema(handler(schema))
-        return {"anyOf": [{"type": "number"}, keys]}
-
-
-@dataclasses.dataclass(frozen=True)
-class Within:
-    """Bounds on both ends of a `Schedule`; the start must be more than the lower bound if `positive_start`."""
-
-    minimum: float
-    maximum: float
-    positive_start: bool = False
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Checks after the schedule itself was read."""
-        return core_schema.no_info_after_validator_function(self._within, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schedule's schema with bounds on the plain number."""
-        lower = "exclusiveMinimum" if self.positive_start else "minimum"
-        return {**handler(schema), lower: self.minimum, "maximum": self.maximum}
-
-    def _within(self, schedule: Schedule) -> Schedule:
-        inside = all(self.minimum <= value <= self.maximum for value in (schedule.start, schedule.end))
-        if not inside or (self.positive_start and schedule.start <= self.minimum):
-            raise PydanticCustomError("schedule_bounds", "must be {allowed}", {"allowed": str(self)})
-        return schedule
-
-    def __str__(self) -> str:
-        over = f"more than {self.minimum:g} at the start, " if self.positive_start else ""
-        return f"{over}from {self.minimum:g} to {self.maximum:g}"
-
-
-def _schedule(value: float) -> Callable[[], Schedule]:
-    return lambda: Schedule(start=value, end=value)
 
 
 class Environment(Section):
@@ -149,12 +55,6 @@ class Environment(Section):
         return {"anyOf": [{"type": "string", "minLength": 1}, keys]}
 
 
-Layers = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=4096)], ...], Strict(strict=False), Field(min_length=1, max_length=8)
-]
-"""Units of each hidden layer."""
-
-
 class Networks(Section):
     """The policy's and the value function's networks: fully connected."""
 
@@ -167,7 +67,7 @@ class Networks(Section):
     def _agree(self) -> Self:
         if self.shared and self.actor != self.critic:
             cure = "give actor and critic the same layers, or set shared to false"
-            _refuse([Contradiction("critic", list(self.critic), f"{list(self.actor)}, as shared is true", cure)])
+            refuse([Contradiction("critic", list(self.critic), f"{list(self.actor)}, as shared is true", cure)])
         return self
 
 
@@ -194,13 +94,13 @@ class PPO(Section):
         description="Generalised advantage estimation: 0 trusts the value function, 1 the sampled rewards.",
     )
     learning_rate: Annotated[Schedule, Within(0, 1, positive_start=True)] = Field(
-        default_factory=_schedule(3e-4), description="Adam's step size."
+        default_factory=constant(3e-4), description="Adam's step size."
     )
     clip_ratio: Annotated[Schedule, Within(0, 1, positive_start=True)] = Field(
-        default_factory=_schedule(0.2), description="How far the probability ratio may leave 1 before it is clipped."
+        default_factory=constant(0.2), description="How far the probability ratio may leave 1 before it is clipped."
     )
     entropy_coefficient: Annotated[Schedule, Within(0, 1)] = Field(
-        default_factory=_schedule(0.0), description="Weight of the policy's entropy in the loss."
+        default_factory=constant(0.0), description="Weight of the policy's entropy in the loss."
     )
     value_coefficient: float = Field(default=0.5, ge=0, le=100, description="Weight of the value loss.")
     value_clip_ratio: float | None = Field(
@@ -302,7 +202,7 @@ class PPO(Section):
                     "set separate_gradient_norms or networks.shared to false",
                 )
             )
-        _refuse(found)
+        refuse(found)
         return self
 
 
@@ -315,8 +215,55 @@ def _nearest_divisor(number: int, wished: int) -> int:
     return min(divisors, key=lambda d: (abs(d - wished), d))
 
 
-Agent = PPO
-"""The agents; a second algorithm makes this a union discriminated on `algorithm`."""
+class Reinforce(Section):
+    """REINFORCE with a learned baseline (Williams 1992, https://doi.org/10.1007/BF00992696)."""
+
+    model_config = REQUIRED_ALGORITHM
+
+    algorithm: Literal["reinforce"] = Field(default="reinforce", description="The learning algorithm.")
+    num_envs: int = Field(default=64, ge=1, le=1 << 20, description="Environments stepped in parallel.")
+    rollout_steps: int = Field(
+        default=128,
+        ge=1,
+        le=1 << 20,
+        description="Steps of each environment in one iteration, which makes one gradient step. Returns that are cut"
+        " there are completed by the baseline's value.",
+    )
+    discount: float = Field(default=0.99, gt=0, le=1, description="Worth of a reward one step later.")
+    learning_rate: Annotated[Schedule, Within(0, 1, positive_start=True)] = Field(
+        default_factory=constant(1e-3), description="Adam's step size."
+    )
+    entropy_coefficient: Annotated[Schedule, Within(0, 1)] = Field(
+        default_factory=constant(0.0), description="Weight of the policy's entropy in the loss."
+    )
+    value_coefficient: float = Field(default=0.5, ge=0, le=100, description="Weight of the baseline's loss.")
+    max_gradient_norm: float | None = Field(
+        default=0.5, gt=0, description="Gradients longer than this are shortened to it; null: never."
+    )
+    adam_epsilon: float = Field(default=1e-5, gt=0, le=1, description="Adam's epsilon.")
+    advantage_normalisation: bool = Field(
+        default=True, description="Bring an iteration's advantages to mean 0 and deviation 1."
+    )
+    networks: Networks = Field(default_factory=Networks, description="Hidden layers.")
+    observation_normalisation: Literal["none", "running", "nominal"] = Field(
+        default="none",
+        description="`running`: by mean and deviation seen so far; `nominal`: by what the task states beforehand.",
+    )
+    reward_scale: float = Field(default=1.0, gt=0, description="Factor on each reward.")
+
+    @property
+    def batch_size(self) -> int:
+        """Transitions of one iteration."""
+        return self.num_envs * self.rollout_steps
+
+
+def _with_algorithm(data: Any) -> Any:
+    """PPO where no algorithm is named."""
+    return {"algorithm": "ppo", **data} if isinstance(data, dict) else data
+
+
+Agent = Annotated[PPO | DQN | SAC | TD3 | Reinforce, Field(discriminator="algorithm"), BeforeValidator(_with_algorithm)]
+"""The agents, told apart by `algorithm`."""
 
 
 class Budget(Section):
@@ -337,7 +284,7 @@ class Budget(Section):
     def _agree(self) -> Self:
         if self.cost_usd is not None and not self.price_usd_per_hour:
             cure = "set budget.price_usd_per_hour to the machine's price, or cost_usd to null"
-            _refuse([Contradiction("cost_usd", self.cost_usd, "null, as price_usd_per_hour is not known", cure)])
+            refuse([Contradiction("cost_usd", self.cost_usd, "null, as price_usd_per_hour is not known", cure)])
         return self
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from trainer.config import presets, schema, yaml_text
+from trainer.config import explain, presets, schema, yaml_text
 from trainer.config.models import RunFile
 
 _HEADER = """\
@@ -39,20 +39,29 @@ def page() -> str:
 
 
 def _sections() -> Iterator[str]:
-    defaults = RunFile.model_validate({"env": {"id": "-"}}).model_dump(mode="json")
-    yield _section((), "The run file", defaults)
+    yield _section((), "The run file", _defaults())
     for path in _mappings(()):
-        inner: Any = defaults
+        form = path[1] if path[1:2] and path[1] in schema.forms_at(path[:1]) else None
+        inner: Any = _defaults(form)
         for part in path:
-            inner = inner[part]
-        yield _section(path, f"`{'.'.join(path)}`", inner)
+            if part != form:
+                inner = inner[part]
+        title = f"`{explain.dotted(path)}`" + (f" with `algorithm: {form}`" if form else "")
+        yield _section(path, title, inner)
+
+
+def _defaults(algorithm: str | None = None) -> dict[str, Any]:
+    agent = {} if algorithm is None else {"agent": {"algorithm": algorithm}}
+    return RunFile.model_validate({"env": {"id": "-"}, **agent}).model_dump(mode="json")
 
 
 def _mappings(path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The paths of all mappings of known keys, but for schedules, which are explained once."""
-    for key in schema.keys_at(path):
+    for key in schema.forms_at(path) or schema.keys_at(path):
         below = (*path, key)
-        if schema.keys_at(below) and not _is_schedule(below):
+        if schema.forms_at(below):
+            yield from _mappings(below)
+        elif schema.keys_at(below) and not _is_schedule(below):
             yield below
             yield from _mappings(below)
 
@@ -69,11 +78,11 @@ def _section(path: tuple[str, ...], title: str, defaults: dict[str, Any]) -> str
 def _row(path: tuple[str, ...], default: Any) -> str:
     node = schema.node_at(path) or {}
     below = bool(schema.keys_at(path)) and not _is_schedule(path)
-    allowed = "the keys below" if below else schema.allowed(node)
+    allowed = schema.allowed(node) if schema.forms_at(path) else "the keys below" if below else schema.allowed(node)
     if _is_schedule(path):
         allowed = allowed.split(", or a mapping")[0] + ", or a schedule"
     shown = "" if below else "required" if path == ("env", "id") else f"`{yaml_text.inline(default)}`"
-    return f"| `{'.'.join(path)}` | {allowed} | {shown} | {node.get('description', '')} |\n"
+    return f"| `{explain.dotted(path)}` | {allowed} | {shown} | {node.get('description', '')} |\n"
 
 
 def _presets() -> str:

@@ -1,4 +1,8 @@
-"""The run file's JSON Schema (for editors), and what it says about one key in words (for people)."""
+"""The run file's JSON Schema (for editors), and what it says about one key in words (for people).
+
+A **path** leads from the top to a key. Where a section has several forms told apart by one of its keys, as `agent` has
+by `algorithm`, the form's name may follow in the path: `("agent", "dqn", "networks")`. Without it all forms are meant.
+"""
 
 import functools
 import json
@@ -30,25 +34,36 @@ def node_at(path: Sequence[str | int]) -> Node | None:
         path: keys from the top; an integer stands for an item of a list.
 
     Returns:
-        None if the run file has no such key.
+        None if the run file has no such key; the first form's, if several have it.
     """
+    nodes = _nodes_at(path)
+    return nodes[0] if nodes else None
+
+
+def _nodes_at(path: Sequence[str | int]) -> list[Node]:
     nodes: list[Node] = [json_schema()]
     for part in path:
-        following = [child for node in nodes for option in _options(node) if (child := _child(option, part))]
-        if not following:
-            return None
-        nodes = following[:1]
-    return nodes[0]
+        forms = [form for node in nodes for name, form in _forms(node).items() if name == part]
+        nodes = forms or [child for node in nodes for option in _options(node) if (child := _child(option, part))]
+    return nodes
+
+
+def forms_at(path: Sequence[str | int]) -> list[str]:
+    """The names of the forms that the section at a path has; none if it has but one."""
+    node = node_at(path)
+    return list(_forms(node)) if node is not None else []
 
 
 def keys_at(path: Sequence[str | int]) -> list[str]:
     """The keys that the mapping at a path may have; none if it is no mapping of known keys."""
-    node = node_at(path)
-    return [] if node is None else [key for option in _options(node) for key in option.get("properties", {})]
+    found = (key for node in _nodes_at(path) for option in _options(node) for key in option.get("properties", {}))
+    return list(dict.fromkeys(found))
 
 
 def allowed(node: Node) -> str:
     """What a value may be, in words: `a whole number from 1 to 4096, or null`."""
+    if forms := _forms(node):
+        return f"a mapping with the keys of one algorithm ({', '.join(forms)})"
     options = list(_options(node))
     bounds = {key: node[key] for key in _BOUNDS if key in node}
     words = [
@@ -68,8 +83,17 @@ def _options(node: Node) -> Iterator[Node]:
     elif "anyOf" in node:
         for option in node["anyOf"]:
             yield from _options(option)
+    elif "oneOf" in node:
+        for option in node["oneOf"]:
+            yield from _options(option)
     else:
         yield node
+
+
+def _forms(node: Node) -> dict[str, Node]:
+    """A section's forms by name, in order; empty if it has but one."""
+    names = {reference: name for name, reference in node.get("discriminator", {}).get("mapping", {}).items()}
+    return {names[option["$ref"]]: option for option in node["oneOf"]} if names else {}
 
 
 def _child(node: Node, part: str | int) -> Node | None:

@@ -4,7 +4,8 @@ Loading it takes TensorFlow and nothing of ours. Signatures, each for any number
 
     serving_default   observation [, mask] -> action          the most likely action
     sample            observation [, mask], seed -> action     a draw; int32 [2] seed, the same draw for the same seed
-    distribution      observation [, mask] -> logits, or mean and deviation
+    distribution      observation [, mask] -> what actions are drawn by: logits, or mean and deviation,
+                      or values or an action, and exploration
 """
 
 import importlib.metadata
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from trainer.agents.ppo import PPOLearner
+from trainer.agents.learner import Learner
 from trainer.deploy import parity
 from trainer.errors import SlipwayError
 from trainer.run import files
@@ -28,7 +29,7 @@ ASIDE, REJECTED = ".writing-", "rejected-"
 """How the names of folders begin that are no version: being written, or found to act otherwise."""
 
 
-def signatures(learner: PPOLearner, holder: tf.Module) -> dict[str, Any]:
+def signatures(learner: Learner, holder: tf.Module) -> dict[str, Any]:
     """The model's functions, traced; `holder` comes to own the variables that they read, and no others."""
     task, head = learner.task, learner.head
     observation = tf.TensorSpec([None, *task.observation_shape], tf.float32, "observation")
@@ -65,7 +66,7 @@ def signatures(learner: PPOLearner, holder: tf.Module) -> dict[str, Any]:
 
 
 def export(
-    learner: PPOLearner,
+    learner: Learner,
     models: Path,
     observation: npt.NDArray[np.float32],
     mask: npt.NDArray[np.bool_] | None,
@@ -124,7 +125,7 @@ def export(
     return target
 
 
-def _write(learner: PPOLearner, folder: Path, description: dict[str, Any]) -> None:
+def _write(learner: Learner, folder: Path, description: dict[str, Any]) -> None:
     holder = tf.Module(name="policy")
     tf.saved_model.save(holder, str(folder), signatures=signatures(learner, holder))
     files.write_json(folder / DESCRIPTION, description)
@@ -137,7 +138,7 @@ def versions(models: Path) -> list[int]:
     return sorted(int(path.name) for path in models.iterdir() if path.name.isdecimal())
 
 
-def _description(learner: PPOLearner, run_id: str, env_id: str, step: int) -> dict[str, Any]:
+def _description(learner: Learner, run_id: str, env_id: str, step: int) -> dict[str, Any]:
     packages = ("slipway", "tensorflow", "tf-agents")
     return {
         "format": FORMAT,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from trainer.agents.ppo import PPOLearner
+from trainer.agents.learner import Learner
 from trainer.errors import SlipwayError
 from trainer.run import files
 
@@ -45,7 +45,7 @@ np.savez(sys.argv[3], **{name: value.numpy() for name, value in answers.items()}
 
 
 def check(
-    model: Path, learner: PPOLearner, observation: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_] | None
+    model: Path, learner: Learner, observation: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_] | None
 ) -> dict[str, Any]:
     """Compare a model with its learner, and write what came of it to `parity.json` beside it.
 
@@ -71,7 +71,7 @@ def check(
 
 def compare(
     answers: Mapping[str, npt.NDArray[Any]],
-    learner: PPOLearner,
+    learner: Learner,
     observation: npt.NDArray[np.float32],
     mask: npt.NDArray[np.bool_] | None,
 ) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def compare(
     for name, action in actions.items():
         expected = np.asarray(head.to_env(action))
         if isinstance(space, gymnasium.spaces.Discrete):
-            scores = np.asarray(parameters[0] + (noise if name == "sample" else 0.0))
+            scores = np.asarray(head.scores(parameters, noise) if name == "sample" else parameters[0])
             same = _same_choices(scores, expected - space.start, answers[name] - space.start)
         else:
             same = _same_numbers(expected, answers[name])

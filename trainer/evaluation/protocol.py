@@ -11,7 +11,7 @@ import tensorflow as tf
 from envs import seeding
 from envs.core import ExactScore, GreedyPolicy, StatePolicy
 from envs.seeding import Split
-from trainer.agents.ppo import PPOLearner
+from trainer.agents.learner import Learner
 from trainer.config.models import Evaluation
 from trainer.errors import SlipwayError
 from trainer.evaluation import episodes, statistics
@@ -29,7 +29,7 @@ GREEDY, SAMPLED, RANDOM = "greedy", "sampled", "random"
 
 def evaluate(
     target: Target,
-    learner: PPOLearner,
+    learner: Learner,
     settings: Evaluation,
     goal: Goal,
     *,
@@ -147,7 +147,7 @@ class Quick:
         settings: how many seeds and episodes.
     """
 
-    def __init__(self, target: Target, learner: PPOLearner, settings: Evaluation) -> None:
+    def __init__(self, target: Target, learner: Learner, settings: Evaluation) -> None:
         self._measure = _episodes(target, {GREEDY: learner.policy(greedy=True)}, {}, settings)
 
     def __call__(self) -> dict[str, float]:
@@ -157,7 +157,7 @@ class Quick:
         return {"rl_eval_score_mean": value, "rl_eval_score_ci_low": low, "rl_eval_score_ci_high": high}
 
 
-def picture(target: Target, learner: PPOLearner) -> dict[str, Any] | None:
+def picture(target: Target, learner: Learner) -> dict[str, Any] | None:
     """The content of `policy.json`: a picture of the greedy policy, if the task draws one."""
     return target.env.policy_picture(_on_arrays(learner)) if target.env is not None else None
 
@@ -168,7 +168,7 @@ def _finite(variable: tf.Variable) -> bool:
 
 
 def _scores(
-    target: Target, learner: PPOLearner, policies: Mapping[str, Policy], settings: Evaluation
+    target: Target, learner: Learner, policies: Mapping[str, Policy], settings: Evaluation
 ) -> dict[str, Floats]:
     if target.env is None:
         return _episodes(target, {**policies, RANDOM: _uniform(learner)}, {}, settings)()
@@ -187,7 +187,7 @@ def _episodes(
     return TensorEpisodes(env, acts, *size)
 
 
-def _uniform(learner: PPOLearner) -> Policy:
+def _uniform(learner: Learner) -> Policy:
     """Actions by chance, uniform over what is allowed; the baseline where a task brings none."""
     head = learner.head
 
@@ -197,11 +197,11 @@ def _uniform(learner: PPOLearner) -> Policy:
     return choose
 
 
-def _exact(target: Target, learner: PPOLearner) -> ExactScore | None:
+def _exact(target: Target, learner: Learner) -> ExactScore | None:
     return target.env.exact_score(_on_arrays(learner)) if target.env is not None else None
 
 
-def _on_arrays(learner: PPOLearner) -> GreedyPolicy:
+def _on_arrays(learner: Learner) -> GreedyPolicy:
     """The greedy policy on numpy arrays, thousands of rows at a time."""
     spec = [tf.TensorSpec([None, *learner.task.observation_shape], tf.float32)]
     if learner.mask_width:

@@ -157,14 +157,14 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "rl_policy_loss",
         "",
-        "Policy loss, averaged over the iteration's minibatches: the clipped surrogate objective with its sign turned.",
+        "Policy loss, averaged over the iteration's minibatches: the objective, for PPO the clipped one, sign turned.",
         Kind.GAUGE,
         Group.LEARNING,
     ),
     Metric(
         "rl_value_loss",
         "",
-        "Squared error of the value network, averaged over the iteration's minibatches.",
+        "Error of the value network or the critics, squared (DQN: Huber), averaged over the iteration's minibatches.",
         Kind.GAUGE,
         Group.LEARNING,
         better=Better.LOWER,
@@ -213,6 +213,43 @@ METRICS: tuple[Metric, ...] = (
         "The optimiser's step size in this iteration.",
         Kind.GAUGE,
         Group.LEARNING,
+    ),
+    Metric(
+        "rl_q_value_mean",
+        "",
+        "Mean value that the critic gives to minibatches: of the best action for DQN, else of the stored one.",
+        Kind.GAUGE,
+        Group.LEARNING,
+    ),
+    Metric(
+        "rl_exploration",
+        "",
+        "DQN's chance of a random action; TD3's deviation of the noise on actions, in halves of their range.",
+        Kind.GAUGE,
+        Group.LEARNING,
+    ),
+    Metric(
+        "rl_entropy_temperature",
+        "",
+        "SAC's weight of the policy's entropy in its objective.",
+        Kind.GAUGE,
+        Group.LEARNING,
+    ),
+    Metric(
+        "rl_gradient_steps",
+        "steps",
+        "Gradient steps of this iteration on samples of the replay; 0 until learning starts.",
+        Kind.GAUGE,
+        Group.LEARNING,
+        format=Format.COUNT,
+    ),
+    Metric(
+        "rl_replay_transitions",
+        "transitions",
+        "Transitions in the replay.",
+        Kind.GAUGE,
+        Group.LEARNING,
+        format=Format.COUNT,
     ),
     Metric(
         "rl_env_steps_total",
@@ -273,6 +310,25 @@ METRICS: tuple[Metric, ...] = (
         labels=("run_id", "env_id", "algorithm"),
     ),
 )
+
+LEARNED: Mapping[str, str] = {
+    "policy_loss": "rl_policy_loss",
+    "value_loss": "rl_value_loss",
+    "policy_entropy": "rl_policy_entropy_nats",
+    "policy_kl": "rl_policy_kl_nats",
+    "clip_fraction": "rl_clip_fraction_ratio",
+    "explained_variance": "rl_value_explained_variance_ratio",
+    "gradient_norm": "rl_gradient_norm",
+    "learning_rate": "rl_learning_rate",
+    "q_value_mean": "rl_q_value_mean",
+    "exploration": "rl_exploration",
+    "temperature": "rl_entropy_temperature",
+    "gradient_steps": "rl_gradient_steps",
+    "replay_transitions": "rl_replay_transitions",
+}
+"""What learners report, by the names of their signals; each algorithm reports some of them."""
+ALWAYS = ("learning_rate", "gradient_steps", "replay_transitions")
+"""Signals that mean something in an iteration without a gradient step."""
 
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
 _ORDER: Mapping[str, int] = {metric.name: index for index, metric in enumerate(METRICS)}

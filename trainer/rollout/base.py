@@ -1,8 +1,24 @@
 """What every source of experience yields."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """What trajectories hold beyond what all do.
+
+    Attributes:
+        states: the task's own states.
+        final_masks: the masks of the states that steps led to, where the task has masks.
+        noise_group: environments in a group that meets the same noise; None: each has its own.
+    """
+
+    states: bool = False
+    final_masks: bool = False
+    noise_group: int | None = None
 
 
 class Trajectories(NamedTuple):
@@ -10,7 +26,8 @@ class Trajectories(NamedTuple):
 
     `final_observation[t]` is the observation that step t led to, before any reset. `behaviour` are the parameters of
     the distribution that each action was drawn from. `mask` is `()` where every action is always allowed. `state` is
-    the task's own state before each step, `()` where the learner has no use for it.
+    the task's own state before each step, and `final_mask[t]` the mask of the state that step t led to, before any
+    reset; `()` where the learner has no use for them.
     """
 
     observation: tf.Tensor  # float32 [T, N, ...]
@@ -22,6 +39,7 @@ class Trajectories(NamedTuple):
     truncated: tf.Tensor  # bool [T, N]
     final_observation: tf.Tensor  # float32 [T, N, ...]
     state: Any  # a nest of [T, N, ...], or ()
+    final_mask: Any = ()  # bool [T, N, n], or ()
 
 
 class EpisodeSums(NamedTuple):

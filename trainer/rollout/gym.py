@@ -14,12 +14,13 @@ from trainer.rollout.gym_vector import Bools, Floats, GymVector
 
 
 class GymOutcome(NamedTuple):
-    """What one step yields; `final_observation` is the one before any reset."""
+    """What one step yields; `final_observation` and `final_mask` are those before any reset."""
 
     reward: Floats  # [N]
     terminated: Bools  # [N]
     truncated: Bools  # [N], never true together with `terminated`
     final_observation: Floats  # [N, ...]
+    final_mask: Bools | None  # [N, n]; None if the environment does not say
 
 
 class GymSource:
@@ -87,6 +88,7 @@ class GymSource:
         """
         sent = self._vector.legal(action)
         step = self._vector.step(sent)
+        final_mask = None if self.action_mask is None else self.action_mask.copy()
         self._actions.append(sent.copy())
         self._steps += 1
         ended = step.terminated | step.truncated
@@ -96,7 +98,7 @@ class GymSource:
             self._begin(ended)
             while len(self._actions) > self._steps.max():
                 self._actions.popleft()
-        return GymOutcome(*step)
+        return GymOutcome(*step, final_mask)
 
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
         """Everything that decides the future, as arrays.

@@ -8,7 +8,7 @@ import tensorflow as tf
 from envs import core, seeding
 from envs.core import TensorEnv
 from trainer.agents.actions import ActionHead
-from trainer.rollout.base import EpisodeSums, Trajectories
+from trainer.rollout.base import EpisodeSums, Recording, Trajectories
 
 RESET, NOISE, ACTION, START = range(4)
 """What a rollout's key is folded with."""
@@ -25,8 +25,7 @@ class TensorRollout(tf.Module):
         num_envs: N.
         head: the action space's.
         key: int32 [2], for the first initial states.
-        keep_states: put the task's own states into the trajectories.
-        noise_group: environments in a group that meets the same noise; None: each has its own.
+        recording: what the trajectories hold beyond what all do.
     """
 
     def __init__(
@@ -35,13 +34,13 @@ class TensorRollout(tf.Module):
         num_envs: int,
         head: ActionHead,
         key: tf.Tensor,
-        *,
-        keep_states: bool = False,
-        noise_group: int | None = None,
+        recording: Recording | None = None,
     ) -> None:
         super().__init__(name="rollout")
         self.env, self.num_envs, self.head = env, num_envs, head
-        self._keep_states, self._noise_group = keep_states, noise_group or 1
+        recording = recording or Recording()
+        self._keep_states, self._noise_group = recording.states, recording.noise_group or 1
+        self._keep_final_masks = recording.final_masks
         self._episode = tf.nest.map_structure(
             lambda value: tf.Variable(value, trainable=False, name="episode"), self._begin(key)
         )
@@ -95,7 +94,8 @@ class TensorRollout(tf.Module):
             mask = () if mask is None else mask
             behaviour = act(observation, mask)
             action = self.head.sample(behaviour, chance[t])
-            following, outcome = core.advance(env, episode, self.head.to_env(action), at(noise, t), at(fresh, t))
+            reached, outcome = core.proceed(env, episode, self.head.to_env(action), at(noise, t))
+            following = core.restart(reached, outcome, at(fresh, t))
             done = tf.logical_or(outcome.terminated, outcome.truncated)
             running = running + tf.stack([outcome.reward, outcome.score])
             ended = tf.reduce_sum(tf.where(done, running, 0.0), 1)
@@ -115,6 +115,7 @@ class TensorRollout(tf.Module):
                 outcome.truncated,
                 outcome.final_observation,
                 episode.state if self._keep_states else (),
+                env.action_mask(reached.state) if self._keep_final_masks else (),
             )
             return following, tf.where(done, 0.0, running), sums, record
 

@@ -142,7 +142,7 @@ def _trained(request: Request) -> Any:
         raise BadInput("--policy", run.run_id, "a run with a checkpoint", "train it first, or `slipway resume` it")
     training = Target.of(run_file).training(run_file)
     try:
-        training.load(found.arrays)
+        training.load(found.arrays, found.window)
     except BaseException:
         training.close()
         raise

@@ -55,6 +55,17 @@ WRONG = {
         *("env.id", "slipway/Nothing-v3", "slipway/CartPole-v1", ""),
     ),
     "algorithm": (["train", "good.yaml", "--set", "agent.algorithm=pppo"], "agent.algorithm", "pppo", "ppo", "ppo"),
+    "actions of another kind": (
+        ["train", "good.yaml", "--set", "agent.algorithm=sac"],
+        "agent.algorithm",
+        "sac",
+        "ppo or dqn or reinforce, as slipway/CartPole-v1 has",
+        "set agent.algorithm to ppo",
+    ),
+    "key of another algorithm": (
+        ["train", "good.yaml", "--set", "agent.replay_size=500"],
+        *("agent.replay_size", "replay_size", "with algorithm ppo", "set agent.algorithm to dqn or sac or td3"),
+    ),
     "key": (["train", "good.yaml", "--set", "agent.learnin_rate=1"], "learnin_rate", "", "", "agent.learning_rate"),
     "type": (["train", "good.yaml", "--set", "agent.num_envs=many"], "agent.num_envs", "many", "whole number", "8"),
     "range": (["train", "good.yaml", "--set", "agent.discount=1.5"], "agent.discount", "1.5", "at most 1", "0.99"),

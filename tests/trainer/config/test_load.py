@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import load, overrides, yaml_text
-from trainer.config.models import PPO, Budget, Environment, RunFile, Schedule
+from trainer.config.models import PPO, Budget, Environment, RunFile
+from trainer.config.section import Schedule
 from trainer.errors import BadInput, BadInputs
 
 LEAST = {"env": {"id": "slipway/CartPole-v1"}}
@@ -103,6 +104,15 @@ def test_wrong_overrides(override, field, cure):
         ("agent.discount=2", "agent.discount", 2, "more than 0 and at most 1", "get 0.99"),
         ("agent.discount=.nan", "agent.discount", ".nan", "a number", "get 0.99"),
         ("agent.algorithm=pppo", "agent.algorithm", "pppo", "ppo", "ppo"),
+        ("agent.algorithm=dqnn", "agent.algorithm", "dqnn", "ppo or dqn or sac", "set agent.algorithm to dqn"),
+        ("agent.algorithm=5", "agent.algorithm", 5, "ppo or dqn or sac", "or leave it out"),
+        ("agent={algorithm: dqn, explortion: 1}", "agent.explortion", "explortion", "a key of agent", "exploration"),
+        ("agent={algorithm: sac, gae_lambda: 1}", "agent.gae_lambda", "gae_lambda", "with algorithm sac", "to ppo"),
+        ("agent={algorithm: dqn, networks: {layers: [0]}}", "agent.networks.layers[0]", 0, "from 1 to 4096", "layers"),
+        ("agent={algorithm: dqn, replay_size: 50}", "agent.replay_size", 50, "at least num_envs", "set it to 100000"),
+        ("agent={algorithm: td3, replay_size: 1001, learning_starts: 1001}",
+         "agent.learning_starts", 1001, "at most 1000", "set it to 1000"),
+        ("agent={algorithm: td3, exploration: 3}", "agent.exploration", 3, "from 0 to 2", "agent.exploration"),
         ("agent.objective=averge-reward", "agent.objective", "averge-reward", "discounted or", "average-reward"),
         ("agent.learning_rate=0", "agent.learning_rate", 0, "more than 0 at the start", "agent.learning_rate"),
         ("agent.learning_rate=fast", "agent.learning_rate", "fast", "a number", "agent.learning_rate"),

@@ -34,6 +34,9 @@ def test_every_key_is_explained():
         (("sinks", "tensorboard"), "true or false"),
         (("agent", "networks", "actor"), "a list of 1 to 8 items, each a whole number from 1 to 4096"),
         (("agent", "networks", "actor", 3), "a whole number from 1 to 4096"),
+        (("agent", "td3", "exploration"), "a number from 0 to 2, or a mapping with the keys start, end, until"),
+        (("agent", "dqn", "networks", "dueling"), "true or false"),
+        (("agent",), "a mapping with the keys of one algorithm (ppo, dqn, sac, td3, reinforce)"),
         (("agent", "learning_rate", "until"), "a number, more than 0 and at most 1"),
     ],
 )
@@ -52,6 +55,8 @@ def test_bounds_of_schedules_are_in_the_schema():
 def test_unknown_paths_have_no_schema():
     assert schema.node_at(("agent", "nothing")) is None
     assert schema.keys_at(("agent", "num_envs")) == []
+    assert schema.node_at(("agent", "ppo", "exploration")) is None
+    assert "exploration" in schema.keys_at(("agent",))
 
 
 def test_the_text_is_json():

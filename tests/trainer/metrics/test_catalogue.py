@@ -13,7 +13,7 @@ from trainer.metrics.catalogue import METRICS, Format, Kind, UnknownMetricError
 REPOSITORY = Path(__file__).parents[3]
 TASK_UNITS = {"", "score", "reward"}
 """Units that stand in no name: none, and those that depend on the task."""
-BASE_UNITS = {"seconds", "ratio", "steps", "episodes", "nats", "usd", "steps_per_second"}
+BASE_UNITS = {"seconds", "ratio", "steps", "episodes", "nats", "usd", "steps_per_second", "transitions"}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

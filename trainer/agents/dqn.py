@@ -1,0 +1,107 @@
+"""Deep Q-learning on TF-Agents' DQN agent: double, dueling, n-step, with masks."""
+
+from typing import Any
+
+import tensorflow as tf
+from tf_agents.agents.dqn import dqn_agent
+from tf_agents.trajectories import time_step
+from tf_agents.utils import common
+
+from trainer.agents import networks
+from trainer.agents.actions import FORBIDDEN, EpsilonGreedy
+from trainer.agents.learner import Task
+from trainer.agents.off_policy import OffPolicyLearner, experience
+from trainer.agents.replay import Transitions
+from trainer.config.off_policy import DQN
+
+
+class KeyedDqnAgent(dqn_agent.DqnAgent):
+    """TF-Agents' DQN agent whose next actions are plain maxima, so that no random number is drawn.
+
+    Args:
+        double: the online network chooses the next action (van Hasselt et al. 2016), not the target network.
+        **arguments: TF-Agents' own.
+    """
+
+    def __init__(self, *given: Any, double: bool, **arguments: Any) -> None:
+        super().__init__(*given, **arguments)
+        self._double = double
+
+    def _compute_next_q_values(self, next_time_steps: Any, info: Any) -> tf.Tensor:
+        """The target network's value of the best allowed next action, float32 [B]."""
+        del info
+        observation, mask = next_time_steps.observation, None
+        if self._observation_and_action_constraint_splitter is not None:
+            observation, mask = self._observation_and_action_constraint_splitter(observation)
+        values, _ = self._target_q_network(observation)
+        judged = self._q_network(observation)[0] if self._double else values
+        if mask is not None:
+            judged = tf.where(mask, judged, FORBIDDEN)
+        return tf.gather(values, tf.argmax(judged, -1, output_type=tf.int32), axis=1, batch_dims=1)
+
+
+class DQNLearner(OffPolicyLearner):
+    """The online and the target network, and how minibatches change them."""
+
+    name_ = "dqn"
+    own_signals = ("value_loss", "q_value_mean", "exploration")
+
+    def __init__(self, task: Task, settings: DQN, key: tf.Tensor) -> None:
+        self.settings, self.exploration = settings, settings.exploration
+        super().__init__(task, settings, key, EpsilonGreedy(task.action_space))
+
+    def _build(self) -> None:
+        settings, task = self.settings, self.task
+        spec: Any = tf.TensorSpec(task.observation_shape, tf.float32, "observation")
+        self.network, self.target = (
+            networks.QValues(spec, self.head.spec, settings.networks, name) for name in ("QValues", "TargetQValues")
+        )
+        for network in (self.network, self.target):
+            network.create_variables()
+        self._weights = list(self.network.trainable_weights)
+        self._optimise = self._optimiser(self._weights)
+        self._targets = list(zip(self.target.trainable_weights, self._weights, strict=True))
+        if task.masked:
+            spec = (spec, tf.TensorSpec([task.mask_width], tf.bool, "mask"))
+        self.agent = KeyedDqnAgent(
+            time_step.time_step_spec(spec),
+            self.head.spec,
+            double=settings.double,
+            q_network=self.network,
+            target_q_network=self.target,
+            optimizer=None,
+            observation_and_action_constraint_splitter=_split if task.masked else None,
+            epsilon_greedy=None,
+            boltzmann_temperature=1.0,  # one of the two must be given; the agent's own policies are never asked
+            td_errors_loss_fn=common.element_wise_huber_loss,
+            gamma=1.0,
+            train_step_counter=self._agent_step,
+        )
+
+    def _initialise(self, key: tf.Tensor) -> None:
+        networks.set_orthogonal(self.network, key, gain=1.0, heads=2 if self.settings.networks.dueling else 1)
+
+    def act(self, observation: tf.Tensor, mask: Any) -> tuple[tf.Tensor, ...]:
+        """Values float32 [B, n], `FORBIDDEN` where the mask is false, and the chance of exploring, float32 [B]."""
+        values, _ = self.network(self.normaliser(observation))
+        if self.task.masked:
+            values = tf.where(tf.convert_to_tensor(mask), values, FORBIDDEN)
+        return values, tf.fill([tf.shape(values)[0]], self._explores.read_value())
+
+    def gradient_step(self, batch: Transitions, key: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """One step of Adam on the Huber loss of the temporal difference."""
+        del key
+        seen = (batch.observation, batch.next_observation)
+        if self.task.masked:
+            seen = ((batch.observation, batch.mask), (batch.next_observation, batch.next_mask))
+        steps = experience(batch, *seen)
+        with tf.GradientTape() as tape:
+            loss = self.agent._loss(steps, common.element_wise_huber_loss, training=True)
+        norm = self._apply(self._optimise, tape.gradient(loss.loss, self._weights), self._weights)
+        self._move_targets(self._made % self.settings.target_update_gradient_steps == 0)
+        mean = tf.reduce_mean(tf.reduce_max(self.network(batch.observation)[0], -1))
+        return loss.loss, mean, self._explores.read_value(), norm
+
+
+def _split(pair: Any) -> tuple[Any, Any]:
+    return pair[0], pair[1]
