@@ -48,7 +48,7 @@ WRONG = {
     "preset": (["train", "lost-sale-ppo"], "RUNFILE", "lost-sale-ppo", "a preset", "write lost-sales-ppo"),
     "file name": (["train", "goood.yml"], "RUNFILE", "goood.yml", "a YAML file", "give the path"),
     "environment": (["train", "slipway/CartPol-v1"], "env.id", "slipway/CartPol-v1", "", "write slipway/CartPole-v1"),
-    "no prefix": (["train", "Pendulum-v1"], "env.id", "Pendulum-v1", "gymnasium:", "write gymnasium:Pendulum-v1"),
+    "no prefix": (["train", "LunarLander-v3"], "env.id", "LunarLander-v3", "gymnasium:", "write gymnasium:LunarLander-v3"),
     "gymnasium": (["train", "gymnasium:CartPol-v1"], "env.id", "CartPol-v1", "", "gymnasium:CartPole-v1"),
     "environment by --set": (
         ["train", "good.yaml", "--set", "env.id=slipway/Nothing-v3"],
