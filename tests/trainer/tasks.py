@@ -71,3 +71,28 @@ class Counted(Corridor):
     def step(self, state, action, noise):
         state, transition = super().step(state, action, noise)
         return state, transition._replace(score=tf.ones_like(transition.reward))
+
+
+class Puck(TensorEnv[Params]):
+    """A puck on a line, pushed by an action in [-2, 2]; the reward is highest at 0. Only the time limit ends it."""
+
+    params_type = Params
+
+    def __init__(self) -> None:
+        super().__init__(Params())
+        self.observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+        self.max_episode_steps = 6
+
+    def reset(self, key, batch):
+        return Position(seeding.uniform(key, [batch], -1.0, 1.0))
+
+    def noise(self, key, batch):
+        return seeding.normal(key, [batch]) * 0.05
+
+    def step(self, state, action, noise):
+        place = tf.clip_by_value(state.place + 0.2 * action[:, 0] + noise, -1.0, 1.0)
+        return Position(place), Transition(-tf.square(place), tf.zeros_like(place, tf.bool))
+
+    def observe(self, state):
+        return state.place[:, None]

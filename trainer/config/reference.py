@@ -10,7 +10,7 @@ from trainer.config.models import RunFile
 _HEADER = """\
 # Run file
 
-Generated from `trainer/config/models.py` by `python -m trainer.config.reference`; do not edit.
+Generated from `trainer/config/` by `python -m trainer.config.reference`; do not edit.
 
 A run file is YAML (1.2's plain types, without tags and aliases; each key once) and says everything that decides a run.
 `slipway train FILE` checks it before anything is written, and saves the resolved file, defaults included, as `run.yaml`
@@ -24,6 +24,8 @@ slipway train run.yaml --set agent.learning_rate=3e-4 --set 'agent.networks.acto
 
 A **schedule** is a number, which stays, or a mapping `{start, end, until}`: a straight line from `start` to `end`,
 reached at the fraction `until` of the budgeted environment steps (1 if left out).
+
+`agent.algorithm` says which of the sections named `agent` below applies; [Algorithms](../algorithms.md) compares them.
 
 The least run file names an environment:
 

@@ -48,7 +48,7 @@ WRONG = {
     "preset": (["train", "lost-sale-ppo"], "RUNFILE", "lost-sale-ppo", "a preset", "write lost-sales-ppo"),
     "file name": (["train", "goood.yml"], "RUNFILE", "goood.yml", "a YAML file", "give the path"),
     "environment": (["train", "slipway/CartPol-v1"], "env.id", "slipway/CartPol-v1", "", "write slipway/CartPole-v1"),
-    "no prefix": (["train", "LunarLander-v3"], "env.id", "LunarLander-v3", "gymnasium:", "write gymnasium:LunarLander-v3"),
+    "no prefix": (["train", "LunarLander-v3"], "env.id", "LunarLander-v3", "gymnasium:", "gymnasium:LunarLander-v3"),
     "gymnasium": (["train", "gymnasium:CartPol-v1"], "env.id", "CartPol-v1", "", "gymnasium:CartPole-v1"),
     "environment by --set": (
         ["train", "good.yaml", "--set", "env.id=slipway/Nothing-v3"],
@@ -57,10 +57,7 @@ WRONG = {
     "algorithm": (["train", "good.yaml", "--set", "agent.algorithm=pppo"], "agent.algorithm", "pppo", "ppo", "ppo"),
     "actions of another kind": (
         ["train", "good.yaml", "--set", "agent.algorithm=sac"],
-        "agent.algorithm",
-        "sac",
-        "ppo or dqn or reinforce, as slipway/CartPole-v1 has",
-        "set agent.algorithm to ppo",
+        *("agent.algorithm", "sac", "dqn or reinforce, as slipway/CartPole-v1 has", "set agent.algorithm to ppo"),
     ),
     "key of another algorithm": (
         ["train", "good.yaml", "--set", "agent.replay_size=500"],
