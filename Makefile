@@ -19,7 +19,7 @@ test: .venv/.dev .tools/.browser ## Install what testing needs, and run the whol
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/.dev ## Check style and types
 	.venv/bin/ruff check .
