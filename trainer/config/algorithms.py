@@ -169,7 +169,7 @@ cut by a time limit is not over: its last state's value counts (Pardo et al. 201
 time limit cuts is completed by the baseline's value there, so that no transition is thrown away and long episodes do
 not count less than short ones; returns of episodes that ended are complete.
 
-Presets, each trained once with seed 0; the greedy policy's mean return on 100 held-out episodes, with its 95 % interval:
+Presets, trained once with seed 0; the greedy policy's mean return on 100 held-out episodes, with its 95 % interval:
 
 | Preset | Environment steps | Return |
 |---|---|---|
