@@ -169,6 +169,15 @@ cut by a time limit is not over: its last state's value counts (Pardo et al. 201
 time limit cuts is completed by the baseline's value there, so that no transition is thrown away and long episodes do
 not count less than short ones; returns of episodes that ended are complete.
 
+Presets, trained once with seed 0; the greedy policy's mean return on 100 held-out episodes, with its 95 % interval:
+
+| Preset | Environment steps | Return |
+|---|---|---|
+| `cartpole-dqn` | 102,400 | 500 (500 to 500) |
+| `cartpole-reinforce` | 2,457,600 | 497 (494 to 500) |
+| `pendulum-sac` | 12,800 | -141 (-160 to -124) |
+| `pendulum-td3` | 12,800 | -148 (-169 to -129) |
+
 How the agents of TF-Agents are used, and where a term is computed here, is in
 [the decision record](decisions/0008-tf-agents-losses.md).
 """
