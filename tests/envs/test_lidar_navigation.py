@@ -282,12 +282,14 @@ def test_the_pages_table_of_planners_is_measured(env):
     page = (Path(__file__).parents[2] / "docs/environments/lidar-navigation.md").read_text(encoding="utf-8")
     for name, planner in env.baselines().items():
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
-        _, score, success, seconds = (cell.split()[0] for cell in row.strip("|").split("|")[1:])
+        _, score, success, seconds, collisions = (cell.split()[0] for cell in row.strip("|").split("|")[1:])
         scores, steps = drive(env, planner, tf.range(1200, 1500), env.max_episode_steps)
         arrived = scores > 0
         assert scores.mean() == pytest.approx(float(score), abs=0.01)
         assert arrived.mean() == pytest.approx(float(success), abs=0.02)
         assert steps[arrived].mean() * 0.1 == pytest.approx(float(seconds), abs=0.5)
+        stopped = steps >= env.max_episode_steps
+        assert 1 - (arrived | stopped).mean() == pytest.approx(float(collisions), abs=0.02)
 
 
 def test_planners_give_the_same_commands_as_numbers_and_as_velocities(env, continuous):

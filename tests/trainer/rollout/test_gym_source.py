@@ -114,7 +114,13 @@ def choose(source: GymSource, rng: np.random.Generator):
 
 
 def walk(source: GymSource, steps: int, rng: np.random.Generator):
-    return [(*source.step(choose(source, rng)), source.observation.copy()) for _ in range(steps)]
+    """Every array of each step, and the observation after it; what is not there is left out."""
+
+    def step():
+        outcome = source.step(choose(source, rng))
+        return [part for part in (*outcome, source.observation.copy()) if part is not None]
+
+    return [step() for _ in range(steps)]
 
 
 REPEATABLE = [
