@@ -36,7 +36,7 @@ docs: .venv/.dev ## Make the generated pages of the docs anew
 	.venv/bin/python -m trainer.metrics.reference > docs/reference/metrics.md
 	.venv/bin/python -m trainer.cli.reference > docs/reference/cli.md
 
-soak: .venv/.dev ## Kill and resume for a long time (about half an hour)
+soak: .venv/.dev ## Kill and resume for a long time (an hour or so)
 	.venv/bin/pytest -m soak
 
 bench: .venv/.trainer ## Compare speed with Stable-Baselines3 and a JAX program, side by side
