@@ -45,7 +45,16 @@ def demand_law(params: Params, periods: int = 1) -> Any:
 @functools.lru_cache
 def demand_probabilities(params: Params, tail: float = NEGLIGIBLE) -> npt.NDArray[np.float64]:
     """Probabilities of demand 0, 1, ..., K - 1, float64 [K]; the last holds the tail, so that they sum to 1."""
-    law = demand_law(params)
+    return with_tail(demand_law(params), tail)
+
+
+def with_tail(law: Any, tail: float) -> npt.NDArray[np.float64]:
+    """Probabilities of 0, 1, ..., K - 1 under a law on whole numbers, float64 [K].
+
+    Args:
+        law: a frozen `scipy.stats` distribution.
+        tail: what lies beyond K - 1 has at most this probability, and is counted as K - 1.
+    """
     most = int(law.isf(tail))
     probabilities = law.pmf(np.arange(most + 1))
     probabilities[-1] += law.sf(most)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from envs.inventory.model import NEGLIGIBLE
+from envs.inventory.model import NEGLIGIBLE, with_tail
 from envs.parameters import parameter
 
 STAGES = 3
@@ -127,11 +127,7 @@ def demand_law(params: Params, periods: int = 1) -> Any:
 @functools.lru_cache
 def demand_probabilities(params: Params, tail: float = NEGLIGIBLE) -> npt.NDArray[np.float64]:
     """Probabilities of demand 0, 1, ..., K - 1, float64 [K]; the last holds the tail, so that they sum to 1."""
-    law = demand_law(params)
-    most = int(law.isf(tail))
-    probabilities = law.pmf(np.arange(most + 1))
-    probabilities[-1] += law.sf(most)
-    return np.asarray(probabilities / probabilities.sum(), np.float64)
+    return with_tail(demand_law(params), tail)
 
 
 @functools.lru_cache
