@@ -21,9 +21,14 @@ def about() -> dict[str, Any]:
     }
 
 
-def words(about: dict[str, Any]) -> str:
-    """The same as a line."""
+def kind(about: dict[str, Any]) -> str:
+    """What does not change from hour to hour."""
     return (
         f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']},"
-        f" Python {about['python']}; load average {about['load_average']} when this was written"
+        f" Python {about['python']}"
     )
+
+
+def words(about: dict[str, Any]) -> str:
+    """All of it as a line."""
+    return f"{kind(about)}; load average {about['load_average']} when this was written"

@@ -61,7 +61,7 @@ def evaluate(
         for name, values in scores.items()
         if name not in policies
     }
-    exact = _exact(target, learner)
+    exact = exact_score(target, learner)
     return {
         "format": FORMAT,
         "env_id": target.env_id,
@@ -150,10 +150,17 @@ class Quick:
     def __init__(self, target: Target, learner: Learner, settings: Evaluation) -> None:
         self._measure = _episodes(target, {GREEDY: learner.policy(greedy=True)}, {}, settings)
 
+    def scores(self) -> Floats:
+        """The score of each held-out episode, float64 [seeds, episodes].
+
+        Raises:
+            SlipwayError: if one is not finite.
+        """
+        return self._measure()[GREEDY]
+
     def __call__(self) -> dict[str, float]:
         """The `rl_eval_score_` metrics."""
-        scores = self._measure()[GREEDY]
-        value, low, high = statistics.mean(scores)
+        value, low, high = statistics.mean(self.scores())
         return {"rl_eval_score_mean": value, "rl_eval_score_ci_low": low, "rl_eval_score_ci_high": high}
 
 
@@ -197,7 +204,8 @@ def _uniform(learner: Learner) -> Policy:
     return choose
 
 
-def _exact(target: Target, learner: Learner) -> ExactScore | None:
+def exact_score(target: Target, learner: Learner) -> ExactScore | None:
+    """The greedy policy's exact score, if the task can compute it."""
     return target.env.exact_score(_on_arrays(learner)) if target.env is not None else None
 
 

@@ -1,0 +1,1 @@
+"""What the presets learn, task by task: `make bench-learning` writes LEARNING.md."""
