@@ -19,7 +19,7 @@ def known(gymnasium_too: bool = False) -> list[dict[str, Any]]:
     found = []
     for name in registry.names():
         spec = registry.spec(name)
-        preset = presets.FOR_ENVIRONMENT.get(name)
+        preset = presets.for_task(name)
         found.append({"id": name, "family": spec.family, "preset": preset, "summary": spec.summary})
     if gymnasium_too:
         import gymnasium
@@ -27,7 +27,7 @@ def known(gymnasium_too: bool = False) -> list[dict[str, Any]]:
         for name in sorted(gymnasium.registry):
             if not name.startswith(check.OURS):
                 env_id = check.GYMNASIUM + name
-                preset = presets.FOR_ENVIRONMENT.get(env_id)
+                preset = presets.for_task(env_id)
                 found.append({"id": env_id, "family": "gymnasium", "preset": preset, "summary": None})
     return found
 
@@ -51,7 +51,7 @@ def _ours(env_id: str) -> dict[str, Any]:
         "id": env_id,
         "summary": spec.summary,
         "family": spec.family,
-        "preset": presets.FOR_ENVIRONMENT.get(env_id),
+        "preset": presets.for_task(env_id),
         "objective": str(env.objective),
         "score": f"{env.score.name}, {env.score.unit}, {'lower' if env.score.sign < 0 else 'higher'} is better",
         "observation_space": str(env.observation_space),
@@ -77,10 +77,11 @@ def _gymnasium(env_id: str) -> dict[str, Any]:
 
     env: GymVector = gymnasium_task.make(env_id, {})
     try:
+        kind = check.kind_of(env.action_space)
         return {
             "id": env_id,
             "family": "gymnasium",
-            "preset": presets.FOR_ENVIRONMENT.get(env_id) or presets.FOR_ACTIONS[check.kind_of(env.action_space)],
+            "preset": presets.for_task(env_id) or presets.FOR_ACTIONS[kind, presets.DEFAULT_ALGORITHM],
             "objective": "episodic",
             "score": "return, reward per episode, higher is better",
             "observation_space": str(env.observation_space),

@@ -96,3 +96,29 @@ class Puck(TensorEnv[Params]):
 
     def observe(self, state):
         return state.place[:, None]
+
+
+class Wager(TensorEnv[Params]):
+    """Two steps. The first pays nothing; in the second, waiting (0) pays .5, betting (1) pays 2 or -1, 1 time to 3."""
+
+    params_type = Params
+
+    def __init__(self) -> None:
+        super().__init__(Params())
+        self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (1,), np.float32)
+        self.action_space = gymnasium.spaces.Discrete(2)
+        self.max_episode_steps = 2
+
+    def reset(self, key, batch):
+        return Position(tf.zeros([batch]))
+
+    def noise(self, key, batch):
+        return seeding.uniform(key, [batch])
+
+    def step(self, state, action, noise):
+        last = state.place > 0
+        pay = tf.where(action == 0, 0.5, tf.where(noise < 0.25, 2.0, -1.0))
+        return Position(tf.ones_like(state.place)), Transition(tf.where(last, pay, 0.0), last)
+
+    def observe(self, state):
+        return state.place[:, None]

@@ -24,6 +24,11 @@ DEVIATION_BIAS = math.log(math.e - 1)
 """What softplus turns into a deviation of 1."""
 
 
+def best(values: tf.Tensor, mask: Any | None) -> tf.Tensor:
+    """The allowed choices of the highest value, int32 [B], from values float32 [B, n] and a mask bool [B, n]."""
+    return tf.argmax(values if mask is None else tf.where(mask, values, FORBIDDEN), -1, output_type=tf.int32)
+
+
 class ActionHead(Protocol):
     """What a learner needs to know of an action space."""
 

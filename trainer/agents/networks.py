@@ -155,16 +155,17 @@ class QValues(network.Network):
         action_spec: of a choice of one of n.
         settings: from the run file.
         name: the network's.
+        width: numbers that the output layers have for each action.
     """
 
-    def __init__(self, observation_spec: Any, action_spec: Any, settings: QNetwork, name: str) -> None:
+    def __init__(self, observation_spec: Any, action_spec: Any, settings: QNetwork, name: str, width: int = 1) -> None:
         super().__init__(input_tensor_spec=observation_spec, state_spec=(), name=name)
-        count = int(action_spec.maximum) + 1
+        self._count = int(action_spec.maximum) + 1
         self._encoder = encoding_network.EncodingNetwork(
             observation_spec, fc_layer_params=settings.layers, activation_fn=settings.activation
         )
-        self._advantage = tf.keras.layers.Dense(count, name="advantage")
-        self._value = tf.keras.layers.Dense(1, name="value") if settings.dueling else None
+        self._advantage = tf.keras.layers.Dense(self._count * width, name="advantage")
+        self._value = tf.keras.layers.Dense(width, name="value") if settings.dueling else None
 
     def call(
         self, observation: Any, step_type: Any = None, network_state: Any = (), training: bool = False
@@ -177,6 +178,35 @@ class QValues(network.Network):
         if self._value is not None:
             values = values - tf.reduce_mean(values, -1, keepdims=True) + self._value(features)
         return values, network_state
+
+
+class QDistributions(QValues):
+    """Observations to the distributions of all actions' returns over a number of atoms.
+
+    Args:
+        observation_spec: of what comes in.
+        action_spec: of a choice of one of n.
+        settings: from the run file.
+        name: the network's.
+        atoms: how many.
+    """
+
+    def __init__(self, observation_spec: Any, action_spec: Any, settings: QNetwork, name: str, atoms: int) -> None:
+        super().__init__(observation_spec, action_spec, settings, name, atoms)
+        self.num_atoms = atoms
+        """Under the name that TF-Agents' agent looks for."""
+
+    def call(
+        self, observation: Any, step_type: Any = None, network_state: Any = (), training: bool = False
+    ) -> tuple[tf.Tensor, Any]:
+        """Logits float32 [B, n, atoms]; dueling for each atom, as in Rainbow (Hessel et al. 2018, section 3)."""
+        features, network_state = self._encoder(
+            observation, step_type=step_type, network_state=network_state, training=training
+        )
+        logits = tf.reshape(self._advantage(features), [-1, self._count, self.num_atoms])
+        if self._value is not None:
+            logits = logits - tf.reduce_mean(logits, 1, keepdims=True) + self._value(features)[:, None]
+        return logits, network_state
 
 
 def actor(observation_spec: Any, units: tuple[int, ...], activation: str, projection: Any) -> Actor:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 
+from trainer.config import presets
 from trainer.config.models import PPO, Agent, Reinforce
 from trainer.config.off_policy import DQN, SAC, TD3
 from trainer.errors import BadInput
@@ -73,7 +74,7 @@ TABLE: dict[str, Algorithm] = {
         source="[Schulman et al. 2017](https://arxiv.org/abs/1707.06347)",
     ),
     "dqn": Algorithm(
-        "Deep Q-learning: double, dueling, n-step",
+        "Deep Q-learning: double, dueling, n-step, distributional (C51)",
         DQN,
         on_policy=False,
         discrete=True,
@@ -84,7 +85,8 @@ TABLE: dict[str, Algorithm] = {
         noise_law=False,
         source="[Mnih et al. 2015](https://doi.org/10.1038/nature14236),"
         " [van Hasselt et al. 2016](https://arxiv.org/abs/1509.06461),"
-        " [Wang et al. 2016](https://arxiv.org/abs/1511.06581)",
+        " [Wang et al. 2016](https://arxiv.org/abs/1511.06581),"
+        " [Bellemare et al. 2017](https://arxiv.org/abs/1707.06887)",
     ),
     "sac": Algorithm(
         "Soft actor-critic, learned temperature",
@@ -156,9 +158,16 @@ written. Hyperparameters are in [the run file's reference](reference/run-file.md
 
 """
 
-_FOOTER = """
+_NOTES = """
 **Masks** say which actions are allowed. DQN heeds them in what it does, in what it explores, and in the maximum over
 the next state's actions.
+
+**C51** is DQN with `agent.distributional: {least_value: 0, greatest_value: 100}`: the network gives each action's
+return a probability at each of `atoms` equally spaced values, learned by cross entropy, and the greedy policy takes the
+action of the highest mean. `double`, `networks.dueling` and `n_step` go with it as in Rainbow (Hessel et al. 2018,
+https://arxiv.org/abs/1710.02298). The values must span what a sum of discounted rewards, each times `reward_scale`, can
+be: what lies beyond counts as the nearest end. With rewards from a to b and a discount d, that is a / (1 - d) to
+b / (1 - d) or less.
 
 **Off-policy** algorithms keep a [replay](decisions/0007-replay-in-checkpoints.md) of `replay_size` transitions. An
 iteration steps `num_envs` environments `rollout_steps` times, then makes `gradient_steps` gradient steps on minibatches
@@ -169,6 +178,21 @@ cut by a time limit is not over: its last state's value counts (Pardo et al. 201
 time limit cuts is completed by the baseline's value there, so that no transition is thrown away and long episodes do
 not count less than short ones; returns of episodes that ended are complete.
 
+How the agents of TF-Agents are used, and where a term is computed here, is in
+[the decision record](decisions/0008-tf-agents-losses.md).
+"""
+
+_PRESETS = """
+## Presets
+
+`slipway train NAME` trains one. `slipway train ID --set agent.algorithm=dqn` picks by the task's id and the algorithm:
+the first of the cell, or the last rows' where there is none, or else the algorithm's defaults. A preset's name with
+another algorithm is refused if it has settings that the algorithm does not know. Where an id is given, the task has its
+default parameters, but for those without which the algorithm could not act there.
+
+"""
+
+_MEASURED = """
 Presets, trained once with seed 0; the greedy policy's mean return on 100 held-out episodes, with its 95 % interval:
 
 | Preset | Environment steps | Return |
@@ -177,9 +201,6 @@ Presets, trained once with seed 0; the greedy policy's mean return on 100 held-o
 | `cartpole-reinforce` | 2,457,600 | 497 (494 to 500) |
 | `pendulum-sac` | 12,800 | -141 (-160 to -124) |
 | `pendulum-td3` | 12,800 | -148 (-169 to -129) |
-
-How the agents of TF-Agents are used, and where a term is computed here, is in
-[the decision record](decisions/0008-tf-agents-losses.md).
 """
 
 
@@ -193,7 +214,30 @@ def page() -> str:
         cells = [f"`{name}`", row.title, "on-policy" if row.on_policy else "off-policy", actions]
         cells += ["yes" if able else "no" for able in (row.masks, row.average_reward, row.noise_law)]
         lines.append(" | ".join(["", *cells, row.source, ""]).strip())
-    return _HEADER + "\n".join(lines) + "\n" + _FOOTER
+    return _HEADER + "\n".join(lines) + "\n" + _NOTES + _presets()
+
+
+def _presets() -> str:
+    """The presets by task and algorithm, in Markdown; the first of a cell is what the task's id picks."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    generic = set(presets.FOR_ACTIONS.values())
+    for (kind, algorithm), name in presets.FOR_ACTIONS.items():
+        cells.setdefault((f"any other, {kind} actions", algorithm), []).append(name)
+    for name in set(presets.names()) - generic:
+        data = presets.data(name)
+        key = (f"`{data['env']['id']}`", data["agent"].get("algorithm", presets.DEFAULT_ALGORITHM))
+        cells.setdefault(key, []).append(name)
+    for (env_id, algorithm), name in presets.FOR_TASK.items():
+        found = cells.setdefault((f"`{env_id}`", algorithm), [])
+        found[:] = [name, *sorted(set(found) - {name})]
+    tasks = sorted(
+        {task for task, _ in cells}, key=lambda task: (task[0] != "`", not task.startswith("`slipway"), task)
+    )
+    lines = ["| Task | " + " | ".join(f"`{name}`" for name in TABLE) + " |", "|---" * (len(TABLE) + 1) + "|"]
+    for task in tasks:
+        row = (", ".join(f"`{name}`" for name in cells.get((task, algorithm), [])) for algorithm in TABLE)
+        lines.append(" | ".join([f"| {task}", *row]) + " |")
+    return _PRESETS + "\n".join(lines) + "\n" + _MEASURED
 
 
 if __name__ == "__main__":

@@ -27,6 +27,27 @@ class QNetwork(Section):
     activation: Literal["tanh", "relu", "elu"] = Field(default="relu", description="Activation of the hidden layers.")
 
 
+class ReturnDistribution(Section):
+    """What DQN learns of each action's return where it learns the whole distribution (C51).
+
+    Bellemare et al. 2017, https://arxiv.org/abs/1707.06887: probabilities of equally spaced values, the atoms.
+    """
+
+    atoms: int = Field(default=51, ge=2, le=1001, description="How many values have a probability.")
+    least_value: float = Field(
+        description="The least of them, as a discounted sum of rewards times `reward_scale`; less counts as this."
+    )
+    greatest_value: float = Field(description="The greatest of them; more counts as this.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.least_value >= self.greatest_value:
+            cure = "set least_value and greatest_value to what a discounted sum of scaled rewards can be"
+            allowed = f"less than greatest_value = {self.greatest_value:g}"
+            refuse([Contradiction("least_value", self.least_value, allowed, cure)])
+        return self
+
+
 class ActorCritics(Section):
     """The policy's network and those of the two critics: fully connected."""
 
@@ -116,13 +137,16 @@ class OffPolicy(Section):
 
 
 class DQN(OffPolicy):
-    """Deep Q-learning (Mnih et al. 2015, https://doi.org/10.1038/nature14236), double and dueling if wanted."""
+    """Deep Q-learning (Mnih et al. 2015, https://doi.org/10.1038/nature14236): double, dueling, distributional."""
 
     model_config = REQUIRED_ALGORITHM
 
     algorithm: Literal["dqn"] = Field(default="dqn", description="The learning algorithm.")
     double: bool = Field(
         default=True, description="The online network chooses the next action, the target network values it."
+    )
+    distributional: ReturnDistribution | None = Field(
+        default=None, description="Learn the distribution of returns (C51) by these settings; null: their mean alone."
     )
     exploration: Annotated[Schedule, Within(0, 1)] = Field(
         default_factory=lambda: Schedule(start=1.0, end=0.05, until=0.2),

@@ -7,24 +7,52 @@ from trainer.errors import BadInput, nearest
 
 FOLDER = Path(__file__).parent / "presets"
 
-FOR_ENVIRONMENT = {
-    "slipway/LostSales-v0": "lost-sales-ppo",
-    "slipway/InventoryManagement-v0": "inventory-management-ppo",
-    "slipway/FrozenLake-v1": "frozen-lake-ppo",
-    "slipway/CartPole-v1": "cartpole-ppo",
-    "slipway/Pendulum-v1": "pendulum-compiled-ppo",
-    "slipway/Acrobot-v1": "acrobot-ppo",
-    "slipway/MountainCar-v0": "mountain-car-ppo",
-    "slipway/MountainCarContinuous-v0": "mountain-car-continuous-ppo",
-    "slipway/JobShop-v0": "job-shop-ppo",
-    "slipway/LidarNavigation-v0": "lidar-navigation-ppo",
-    "gymnasium:Pendulum-v1": "pendulum-ppo",
-    "gymnasium:LunarLander-v3": "lunarlander-ppo",
-}
-"""The preset that trains an environment when no other is asked for."""
+DEFAULT_ALGORITHM = "ppo"
+"""What trains where no algorithm is named."""
 
-FOR_ACTIONS = {"discrete": "gymnasium-ppo-discrete", "continuous": "gymnasium-ppo-continuous"}
-"""The preset for any other environment, by its kind of actions."""
+FOR_TASK = {
+    ("slipway/LostSales-v0", "ppo"): "lost-sales-ppo",
+    ("slipway/LostSales-v0", "dqn"): "lost-sales-dqn",
+    ("slipway/InventoryManagement-v0", "ppo"): "inventory-management-ppo",
+    ("slipway/InventoryManagement-v0", "sac"): "inventory-management-sac",
+    ("slipway/FrozenLake-v1", "ppo"): "frozen-lake-ppo",
+    ("slipway/FrozenLake-v1", "dqn"): "frozen-lake-dqn",
+    ("slipway/CartPole-v1", "ppo"): "cartpole-ppo",
+    ("slipway/CartPole-v1", "dqn"): "cartpole-dqn",
+    ("slipway/CartPole-v1", "reinforce"): "cartpole-reinforce",
+    ("slipway/Pendulum-v1", "ppo"): "pendulum-compiled-ppo",
+    ("slipway/Pendulum-v1", "sac"): "pendulum-sac",
+    ("slipway/Pendulum-v1", "td3"): "pendulum-td3",
+    ("slipway/Acrobot-v1", "ppo"): "acrobot-ppo",
+    ("slipway/MountainCar-v0", "ppo"): "mountain-car-ppo",
+    ("slipway/MountainCar-v0", "dqn"): "mountain-car-dqn",
+    ("slipway/MountainCarContinuous-v0", "ppo"): "mountain-car-continuous-ppo",
+    ("slipway/MountainCarContinuous-v0", "td3"): "mountain-car-continuous-td3",
+    ("slipway/JobShop-v0", "ppo"): "job-shop-ppo",
+    ("slipway/LidarNavigation-v0", "ppo"): "lidar-navigation-ppo",
+    ("gymnasium:Pendulum-v1", "ppo"): "pendulum-ppo",
+    ("gymnasium:Pendulum-v1", "sac"): "pendulum-sac",
+    ("gymnasium:Pendulum-v1", "td3"): "pendulum-td3",
+    ("gymnasium:LunarLander-v3", "ppo"): "lunarlander-ppo",
+}
+"""The preset that trains an environment by an algorithm when no other is asked for."""
+
+FOR_ACTIONS = {
+    ("discrete", "ppo"): "gymnasium-ppo-discrete",
+    ("continuous", "ppo"): "gymnasium-ppo-continuous",
+    ("discrete", "dqn"): "gymnasium-dqn",
+    ("continuous", "sac"): "gymnasium-sac",
+    ("continuous", "td3"): "gymnasium-td3",
+}
+"""The preset for any other environment, by its kind of actions and the algorithm."""
+
+NEEDED_PARAMETERS: dict[str, dict[str, Any]] = {}
+"""Parameters without which a preset's algorithm could not act in its task; others are left out where an id is given."""
+
+
+def for_task(env_id: str, algorithm: str = DEFAULT_ALGORITHM) -> str | None:
+    """The preset made for an environment and an algorithm; None if there is none."""
+    return FOR_TASK.get((env_id, algorithm))
 
 
 def names() -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from trainer.config import explain, presets, schema, yaml_text
 from trainer.config.models import RunFile
+from trainer.errors import MISSING
 
 _HEADER = """\
 # Run file
@@ -47,7 +48,7 @@ def _sections() -> Iterator[str]:
         inner: Any = _defaults(form)
         for part in path:
             if part != form:
-                inner = inner[part]
+                inner = (inner or {}).get(part)
         title = f"`{explain.dotted(path)}`" + (f" with `algorithm: {form}`" if form else "")
         yield _section(path, title, inner)
 
@@ -72,9 +73,17 @@ def _is_schedule(path: tuple[str, ...]) -> bool:
     return schema.keys_at(path) == ["start", "end", "until"]
 
 
-def _section(path: tuple[str, ...], title: str, defaults: dict[str, Any]) -> str:
-    rows = "".join(_row((*path, key), defaults.get(key)) for key in schema.keys_at(path))
+def _section(path: tuple[str, ...], title: str, defaults: dict[str, Any] | None) -> str:
+    """One table; without `defaults`, as for a section that is left out by default, they are the schema's."""
+    rows = "".join(
+        _row((*path, key), _in_schema((*path, key)) if defaults is None else defaults.get(key))
+        for key in schema.keys_at(path)
+    )
     return f"\n## {title}\n\n| Key | Allowed | Default | Meaning |\n|---|---|---|---|\n{rows}"
+
+
+def _in_schema(path: tuple[str, ...]) -> Any:
+    return (schema.node_at(path) or {}).get("default", MISSING)
 
 
 def _row(path: tuple[str, ...], default: Any) -> str:
@@ -83,7 +92,10 @@ def _row(path: tuple[str, ...], default: Any) -> str:
     allowed = schema.allowed(node) if schema.forms_at(path) else "the keys below" if below else schema.allowed(node)
     if _is_schedule(path):
         allowed = allowed.split(", or a mapping")[0] + ", or a schedule"
-    shown = "" if below else "required" if path == ("env", "id") else f"`{yaml_text.inline(default)}`"
+    if below and default is None:
+        allowed, below = f"{allowed}, or null", False
+    required = default is MISSING or path == ("env", "id")
+    shown = "" if below else "required" if required else f"`{yaml_text.inline(default)}`"
     return f"| `{explain.dotted(path)}` | {allowed} | {shown} | {node.get('description', '')} |\n"
 
 

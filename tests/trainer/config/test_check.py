@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from trainer.config import check, load, presets, source
+from trainer.config import check, load, overrides, presets, source
 from trainer.errors import BadInput, BadInputs
 
 ASKED = {
@@ -236,6 +236,71 @@ def test_presets_and_environments_as_sources(given, env_id, num_envs):
     assert (run_file.env.id, run_file.agent.num_envs) == (env_id, num_envs)
     assert (run_file.seed, run_file.store, run_file.budget.env_steps) == (5, "elsewhere", 10)
     check.check(run_file)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "algorithm", "preset"),
+    [
+        ("slipway/Pendulum-v1", "td3", "pendulum-td3"),
+        ("slipway/CartPole-v1", "dqn", "cartpole-dqn"),
+        ("slipway/CartPole-v1", "ppo", "cartpole-ppo"),
+        ("gymnasium:MountainCar-v0", "dqn", "gymnasium-dqn"),
+        ("gymnasium:MountainCarContinuous-v0", "sac", "gymnasium-sac"),
+    ],
+)
+def test_an_environment_gets_the_preset_of_the_algorithm_that_is_asked_for(env_id, algorithm, preset):
+    run_file = source.run_file(env_id, [f"agent.algorithm={algorithm}", "agent.discount=0.5"])
+    expected = load.validate(overrides.apply(presets.data(preset), [f"env={env_id}", "agent.discount=0.5"]))
+    assert run_file == expected
+    check.check(run_file)
+
+
+def test_without_a_preset_an_environment_gets_the_algorithms_defaults():
+    run_file = source.run_file("gymnasium:CartPole-v1", ["agent={algorithm: reinforce, num_envs: 3}"])
+    assert run_file == load.validate(
+        {"env": "gymnasium:CartPole-v1", "agent": {"algorithm": "reinforce", "num_envs": 3}}
+    )
+
+
+def test_an_algorithm_that_cannot_act_in_an_environment_is_told_once():
+    run_file = source.run_file("slipway/CartPole-v1", ["agent.algorithm=td3"])
+    with pytest.raises(BadInput, match="has a choice of 2 actions"):
+        check.check(run_file)
+    with pytest.raises(BadInput, match="set agent.algorithm to td3"):
+        source.run_file("slipway/Pendulum-v1", ["agent.algorithm=tdd3"])
+
+
+def test_a_preset_of_another_algorithm_is_refused_with_those_that_fit():
+    with pytest.raises(BadInput) as caught:
+        source.run_file("pendulum-ppo", ["agent.algorithm=td3"])
+    error = caught.value
+    assert (error.field, error.value) == ("agent.algorithm", "td3")
+    assert error.allowed.startswith("ppo, as pendulum-ppo has settings that td3 does not know: ")
+    assert "agent.epochs" in error.allowed
+    assert "agent.num_envs" not in error.allowed
+    assert error.cure == "train pendulum-td3, or train gymnasium:Pendulum-v1 with --set agent.algorithm=td3"
+    with pytest.raises(BadInput) as caught:
+        source.run_file("job-shop-ppo", ["agent.algorithm=dqn", "seed=3"])
+    assert caught.value.cure.startswith("train slipway/JobShop-v0 with --set agent.algorithm=dqn")
+    # What fits both, or is replaced as a whole, is the user's to ask for.
+    assert source.run_file("pendulum-sac", ["agent.algorithm=td3"]).agent.num_envs == 4
+    assert source.run_file("pendulum-ppo", ["agent={algorithm: td3}"]).agent.algorithm == "td3"
+
+
+def test_a_file_of_another_algorithm_is_refused_once_and_layers_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(
+        "env: slipway/Pendulum-v1\nagent: {num_envs: 4, epochs: 3, networks: {shared: true}}\n"
+    )
+    with pytest.raises(BadInput) as caught:
+        source.run_file("mine.yaml", ["agent.algorithm=sac"])
+    assert caught.value.allowed.endswith(": agent.epochs, agent.networks.shared")
+    assert "--set 'agent={algorithm: sac}'" in caught.value.cure
+    (tmp_path / "mine.yaml").write_text("env: slipway/CartPole-v1\nagent: {num_envs: 4}\n")
+    assert source.run_file("mine.yaml", ["agent.algorithm=dqn"]).agent.algorithm == "dqn"
+    # A key that the override itself has wrong is told as ever.
+    with pytest.raises(BadInput, match="agent.epochs"):
+        source.run_file("mine.yaml", ["agent.algorithm=dqn", "agent.epochs=3"])
 
 
 def test_files_as_sources(tmp_path, monkeypatch):

@@ -71,10 +71,22 @@ def test_presets_are_valid_and_say_what_they_are_for(name):
     assert load.validate(yaml_text.parse(load.dump(run_file), name)) == run_file
 
 
-def test_every_preset_for_an_environment_is_there():
-    for env_id, name in presets.FOR_ENVIRONMENT.items():
-        assert presets.data(name)["env"]["id"] == env_id
-    assert set(presets.FOR_ACTIONS.values()) <= set(presets.names())
+def test_every_preset_for_an_environment_is_there_and_of_its_algorithm():
+    for (env_id, algorithm), name in presets.FOR_TASK.items():
+        run_file = load.validate(presets.data(name))
+        assert run_file.agent.algorithm == algorithm
+        assert run_file.env.id.rpartition("/")[2].rpartition(":")[2] == env_id.rpartition("/")[2].rpartition(":")[2]
+    for (_, algorithm), name in presets.FOR_ACTIONS.items():
+        assert load.validate(presets.data(name)).agent.algorithm == algorithm
+
+
+def test_every_preset_is_found_by_its_environment_and_algorithm():
+    for name in presets.names():
+        run_file = load.validate(presets.data(name))
+        key = (run_file.env.id, run_file.agent.algorithm)
+        assert key in presets.FOR_TASK or name in presets.FOR_ACTIONS.values()
+    for name, needed in presets.NEEDED_PARAMETERS.items():
+        assert needed.items() <= load.validate(presets.data(name)).env.parameters.items()
 
 
 def test_the_main_preset_makes_eighty_iterations():
