@@ -10,9 +10,11 @@ import tensorflow as tf
 from envs import seeding
 from envs.core import TensorEnv
 from trainer.agents import make
+from trainer.agents.actions import answer
 from trainer.agents.learner import Learner, Task
 from trainer.config.models import Agent
 from trainer.errors import SlipwayError
+from trainer.policy import Memory, forget, nothing
 from trainer.rollout.base import EpisodeSums, Trajectories
 from trainer.rollout.gym import GymSource
 from trainer.rollout.tensor import TensorRollout
@@ -152,6 +154,7 @@ class TensorTraining(_Base):
             self.learner.head,
             self._start_key(),
             self.learner.recording,
+            self.learner.memory_widths,
         )
         self._many = tf.function(self._iterate_many, jit_compile=True, autograph=False)
 
@@ -210,6 +213,7 @@ class GymTraining(_Base):
         )
         self._returns = np.zeros([settings.num_envs], np.float64)
         self._steps = np.zeros([settings.num_envs], np.int64)
+        self._memory = nothing(self.learner.memory_widths, settings.num_envs)
         self._act = tf.function(self._draw, jit_compile=True, autograph=False)
         self._learn = tf.function(self._improve, jit_compile=True, autograph=False)
 
@@ -220,7 +224,8 @@ class GymTraining(_Base):
     def state(self) -> Arrays:
         """Everything that decides the future but for the replay's rows, on the host."""
         source = {f"source/{name}": value for name, value in self.source.snapshot().items()}
-        return super().state() | source | {"returns": self._returns.copy(), "steps": self._steps.copy()}
+        memory = {f"memory/{i}": part.numpy() for i, part in enumerate(self._memory)}
+        return super().state() | source | memory | {"returns": self._returns.copy(), "steps": self._steps.copy()}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]], window: Window | None = None) -> None:
         """Put a state back.
@@ -232,21 +237,23 @@ class GymTraining(_Base):
         Raises:
             SlipwayError: if it is not this training's, or the environment does not repeat its episodes exactly.
         """
-        own = {name: value for name, value in state.items() if name not in ("returns", "steps")}
+        memory = [f"memory/{i}" for i in range(len(self._memory))]
+        own = {name: value for name, value in state.items() if name not in ("returns", "steps", *memory)}
         source = {name.removeprefix("source/"): own.pop(name) for name in list(own) if name.startswith("source/")}
         super().load(own, window)
         self._returns, self._steps = state["returns"].copy(), state["steps"].copy()
+        self._memory = tuple(tf.constant(state[name]) for name in memory)
         self.source.restore(source)
 
     def close(self) -> None:
         """End the environments."""
         self.source.close()
 
-    def _draw(self, observation: tf.Tensor, mask: Any, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        behaviour = self.learner.act(observation, mask)
+    def _draw(self, observation: tf.Tensor, mask: Any, step: tf.Tensor, memory: Memory) -> tuple[Any, ...]:
+        behaviour, memory = answer(self.learner.head, self.learner.act(observation, mask, *memory))
         key = seeding.fold(self._iteration_key(COLLECT), step)
         action = self.learner.head.sample(behaviour, self.learner.head.noise(key, [self.settings.num_envs]))
-        return self.learner.head.to_env(action), action, *behaviour
+        return self.learner.head.to_env(action), action, behaviour, memory
 
     def _improve(self, batch: Trajectories, sums: EpisodeSums) -> tf.Tensor:
         signals = self.learner.learn(batch, self._iteration_key(LEARN), self._fraction())
@@ -255,24 +262,26 @@ class GymTraining(_Base):
 
     def _iterate(self) -> list[Row]:
         steps: list[Trajectories] = []
-        count, returns, lengths = 0, 0.0, 0
+        count, returns, lengths, remembered = 0, 0.0, 0, self._memory
         for t in range(self.settings.rollout_steps):
             observation = self.source.observation.copy()
             mask = () if self.source.action_mask is None else self.source.action_mask.copy()
-            sent, action, *behaviour = (x.numpy() for x in self._act(observation, mask, tf.constant(t)))
-            outcome = self.source.step(sent)
+            sent, action, behaviour, self._memory = self._act(observation, mask, tf.constant(t), self._memory)
+            outcome = self.source.step(sent.numpy())
             done = outcome.terminated | outcome.truncated
             self._returns += outcome.reward
             self._steps += 1
             count, returns = count + int(done.sum()), returns + float(self._returns[done].sum())
             lengths += int(self._steps[done].sum())
             self._returns[done], self._steps[done] = 0.0, 0
+            if done.any():
+                self._memory = forget(self._memory, done)
             steps.append(
                 Trajectories(
                     observation,
                     mask,
-                    action,
-                    tuple(behaviour),
+                    action.numpy(),
+                    tuple(x.numpy() for x in behaviour),
                     outcome.reward,
                     outcome.terminated,
                     outcome.truncated,
@@ -282,5 +291,6 @@ class GymTraining(_Base):
                 )
             )
         batch = tf.nest.map_structure(lambda *values: tf.constant(np.stack(values)), *steps)
+        batch = batch._replace(memory=remembered)
         sums = EpisodeSums(*(tf.constant(x, tf.float32) for x in (count, returns, lengths, returns)))
         return self._rows(self._learn(batch, sums)[None].numpy())

@@ -1,20 +1,25 @@
 """What a run trains on: a tensor environment, or any Gymnasium one, behind what both can say."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from envs import registry, seeding
 from envs.core import Objective, Score, TensorEnv
 from envs.seeding import Split
+from trainer.agents.actions import answer
+from trainer.agents.learner import Learner
 from trainer.config import check
 from trainer.config.models import PPO, Agent, RunFile
 from trainer.iteration import GymTraining, TensorTraining, Training
 from trainer.loop import Goal
+from trainer.policy import Memory, ask, begin, forget
+from trainer.rollout.base import Trajectories
 from trainer.rollout.gym import GymSource
 from trainer.rollout.tensor import TensorRollout
 
@@ -81,28 +86,32 @@ class Target:
         """Gymnasium's environments, N at a time."""
         return GymSource(self.env_id, self.parameters, num_envs, seed, int(split))
 
-    def observations(self, training: Training) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]:
-        """Observations [B, ...] and masks [B, n] (None without) that the policy meets on held-out episodes."""
+    def observations(self, training: Training) -> "Recorded":
+        """What the policy meets on held-out episodes."""
         learner, key = training.learner, seeding.key_from_seed(0, Split.HELD_OUT)
         if self.env is not None:
-            rollout = TensorRollout(self.env, RECORDED_ROWS, learner.head, key)
+            rollout = TensorRollout(self.env, RECORDED_ROWS, learner.head, key, None, learner.memory_widths)
             batch, _ = rollout.collect(learner.act, key, RECORDED_STEPS)
             observation, mask = batch.observation.numpy(), batch.mask
             flat = None if isinstance(mask, tuple) else mask.numpy().reshape(-1, learner.mask_width)
-            return observation.reshape(-1, *learner.task.observation_shape), flat
+            return Recorded(observation.reshape(-1, *learner.task.observation_shape), flat, _memories(learner, batch))
         source = self.source(RECORDED_ROWS, 0, Split.HELD_OUT)
-        seen, masks = [], []
+        seen, masks, memories = [], [], []
+        policy = learner.policy(greedy=False)
+        memory = begin(policy, RECORDED_ROWS)
         try:
             for step in range(RECORDED_STEPS):
                 mask = source.action_mask
                 seen.append(source.observation.copy())
                 masks.append(mask)
-                action = learner.policy(greedy=False)(source.observation, mask, seeding.fold(key, step))
-                source.step(action.numpy())
+                memories.append(memory)
+                action, memory = ask(policy, memory, source.observation, mask, seeding.fold(key, step))
+                outcome = source.step(action.numpy())
+                memory = forget(memory, outcome.terminated | outcome.truncated)
         finally:
             source.close()
         given = [mask for mask in masks if mask is not None]
-        return np.concatenate(seen), np.concatenate(given) if given else None
+        return Recorded(np.concatenate(seen), np.concatenate(given) if given else None, _joined(memories))
 
     def simulation(self, settings: Agent, training: Training, optimum: float | None) -> dict[str, Any]:
         """`simulation.json`: what is simulated, and what the agent is told of it beyond samples."""
@@ -133,6 +142,30 @@ class Target:
             "baselines": baselines,
             "told": told(settings, self.env),
         }
+
+
+class Recorded(NamedTuple):
+    """What a policy met."""
+
+    observation: npt.NDArray[np.float32]  # [B, ...]
+    mask: npt.NDArray[np.bool_] | None  # [B, n]; None if every action is always allowed
+    memory: tuple[npt.NDArray[np.float32], ...]  # [B, width] each, before the observation; empty if it has none
+
+
+def _memories(learner: Learner, batch: Trajectories) -> tuple[npt.NDArray[np.float32], ...]:
+    """The policy's memory before each step of a rollout, [T * N, width] each."""
+    memory, found = batch.memory, []
+    done = tf.logical_or(batch.terminated, batch.truncated)
+    for t in range(batch.reward.shape[0] if memory else 0):
+        found.append(memory)
+        mask = batch.mask if isinstance(batch.mask, tuple) else batch.mask[t]
+        _, memory = answer(learner.head, learner.act(batch.observation[t], mask, *memory))
+        memory = forget(memory, done[t])
+    return _joined(found)
+
+
+def _joined(memories: Sequence[Memory]) -> tuple[npt.NDArray[np.float32], ...]:
+    return tuple(np.concatenate([part.numpy() for part in parts]) for parts in zip(*memories, strict=True))
 
 
 def told(settings: Agent, env: TensorEnv[Any] | None) -> list[str]:

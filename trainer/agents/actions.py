@@ -15,6 +15,7 @@ from tf_agents.networks import categorical_projection_network, normal_projection
 from tf_agents.specs import tensor_spec
 
 from envs import seeding
+from trainer.policy import Memory
 
 Parameters = tuple[tf.Tensor, ...]
 
@@ -312,6 +313,12 @@ class NoisyAction(_Box):
     def mode(self, parameters: Parameters) -> tf.Tensor:
         """The action."""
         return parameters[0]
+
+
+def answer(head: ActionHead, given: tuple[tf.Tensor, ...]) -> tuple[Parameters, Memory]:
+    """What a learner's `act` gave, as the parameters of the distribution and the policy's memory (`trainer.policy`)."""
+    count = len(head.parameter_names)
+    return tuple(given[:count]), tuple(given[count:])
 
 
 def head(space: gymnasium.spaces.Space[Any]) -> PolicyHead:

@@ -1,15 +1,16 @@
 """What every learner offers to rollouts, training, evaluation and export, whatever its algorithm."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import gymnasium
 import tensorflow as tf
 
 from envs.core import TensorEnv
-from trainer.agents.actions import ActionHead
+from trainer.agents.actions import ActionHead, answer
 from trainer.agents.replay import Replay
-from trainer.policy import Policy
+from trainer.policy import AnyPolicy, Memory, Remembering
 from trainer.rollout.base import Recording, Trajectories
 
 
@@ -49,6 +50,8 @@ class Learner(Protocol):
     """The names of what `learn` reports (`trainer.metrics.learned`)."""
     replay: Replay | None
     """Past transitions, for off-policy algorithms; not part of `state`."""
+    memory_widths: tuple[int, ...]
+    """Widths of what the policy remembers of an episode (`trainer.policy`); empty if it does not."""
 
     @property
     def mask_width(self) -> int:
@@ -63,11 +66,16 @@ class Learner(Protocol):
         """Every variable that decides the future but for the replay's rows, by a lasting name."""
         ...
 
-    def act(self, observation: tf.Tensor, mask: Any) -> tuple[tf.Tensor, ...]:
-        """The parameters of the policy's distribution (`head`), for observations float32 [B, ...] and masks or `()`."""
+    @property
+    def act(self) -> Callable[..., tuple[tf.Tensor, ...]]:
+        """(observations float32 [B, ...], masks or `()`, *memory) -> (*parameters of the distribution, *memory).
+
+        The parameters are the `head`'s. Learners whose policy remembers nothing take and give no memory;
+        `trainer.agents.actions.answer` takes the two apart.
+        """
         ...
 
-    def policy(self, *, greedy: bool) -> Policy:
+    def policy(self, *, greedy: bool) -> AnyPolicy:
         """The current policy; it follows the weights as they change."""
         ...
 
@@ -82,14 +90,18 @@ class Learner(Protocol):
         ...
 
 
-def policy(learner: Learner, *, greedy: bool) -> Policy:
+def policy(learner: Learner, *, greedy: bool) -> AnyPolicy:
     """A learner's policy, made of its `act` and its head."""
 
-    def choose(observation: Any, mask: Any | None, key: Any) -> Any:
-        head, parameters = learner.head, learner.act(observation, () if mask is None else mask)
+    def step(observation: Any, mask: Any | None, key: Any, memory: Memory) -> tuple[Any, Memory]:
+        head = learner.head
+        parameters, after = answer(head, learner.act(observation, () if mask is None else mask, *memory))
         if greedy:
-            return head.to_env(head.mode(parameters))
+            return head.to_env(head.mode(parameters)), after
         rows = observation.shape[0] if observation.shape[0] is not None else tf.shape(observation)[0]
-        return head.to_env(head.sample(parameters, head.noise(key, [rows])))
+        return head.to_env(head.sample(parameters, head.noise(key, [rows]))), after
 
-    return choose
+    def choose(observation: Any, mask: Any | None, key: Any) -> Any:
+        return step(observation, mask, key, ())[0]
+
+    return Remembering(step, learner.memory_widths) if learner.memory_widths else choose

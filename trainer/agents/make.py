@@ -5,6 +5,7 @@ import tensorflow as tf
 from trainer.agents.dqn import DQNLearner
 from trainer.agents.learner import Learner, Task
 from trainer.agents.ppo import PPOLearner
+from trainer.agents.recurrent_ppo import RecurrentPPOLearner
 from trainer.agents.reinforce import ReinforceLearner
 from trainer.agents.sac import SACLearner
 from trainer.agents.td3 import TD3Learner
@@ -22,7 +23,8 @@ def learner(task: Task, settings: Agent, key: tf.Tensor) -> Learner:
     """
     match settings:
         case PPO():
-            return PPOLearner(task, settings, key)
+            made = PPOLearner if settings.networks.recurrent is None else RecurrentPPOLearner
+            return made(task, settings, key)
         case DQN():
             return DQNLearner(task, settings, key)
         case SAC():

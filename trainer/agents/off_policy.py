@@ -15,7 +15,7 @@ from trainer.agents.replay import Replay, Transitions
 from trainer.agents.schedule import value_at
 from trainer.config.off_policy import OffPolicy
 from trainer.config.section import Schedule
-from trainer.policy import Policy
+from trainer.policy import AnyPolicy
 from trainer.rollout.base import Recording, Trajectories, flat
 
 WEIGHTS, SAMPLE, NOISE = 1101, 1102, 1103
@@ -42,6 +42,7 @@ class OffPolicyLearner(tf.Module, abc.ABC):
     own_signals: tuple[str, ...]
     """What `gradient_step` reports before the gradient's norm."""
     exploration: Schedule | None = None
+    memory_widths: tuple[int, ...] = ()
 
     def __init__(self, task: Task, settings: OffPolicy, key: tf.Tensor, head: ActionHead) -> None:
         super().__init__(name=self.name_)
@@ -82,7 +83,7 @@ class OffPolicyLearner(tf.Module, abc.ABC):
         """How many actions a mask has; 0 where every action is always allowed."""
         return self.task.mask_width
 
-    def policy(self, *, greedy: bool) -> Policy:
+    def policy(self, *, greedy: bool) -> AnyPolicy:
         """The current policy; it follows the weights as they change."""
         return learner.policy(self, greedy=greedy)
 

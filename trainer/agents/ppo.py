@@ -11,11 +11,12 @@ from envs.core import NoiseLaw, TensorEnv
 from trainer.agents import actions, learner, networks, normalisation
 from trainer.agents.advantage import generalised_advantages
 from trainer.agents.learner import Task
-from trainer.agents.packing import Packing
+from trainer.agents.packing import Packing, Rows
 from trainer.agents.permutation import permutation
+from trainer.agents.recurrence import SequencePacking
 from trainer.agents.schedule import value_at
 from trainer.config.models import PPO
-from trainer.policy import Policy
+from trainer.policy import AnyPolicy, Memory
 from trainer.rollout.base import Recording, Trajectories, flat
 
 WEIGHTS, SHUFFLE = 1001, 1002
@@ -91,6 +92,7 @@ class PPOLearner(tf.Module):
 
     signals = Signals._fields
     replay = None
+    memory_widths: tuple[int, ...] = ()
 
     def __init__(self, task: Task, settings: PPO, key: tf.Tensor) -> None:
         super().__init__(name="ppo")
@@ -100,13 +102,12 @@ class PPOLearner(tf.Module):
             noise_group=settings.common_random_numbers,
         )
         self.head = actions.head(task.action_space)
-        self.actor, self.critic = networks.build(settings.networks, task.observation_shape, self.head)
+        self._build()
         self.normaliser = normalisation.chosen(settings.observation_normalisation, task.observation_shape, task.env)
         self.return_scale = (
             normalisation.ReturnScale(settings.num_envs, settings.discount) if settings.return_normalisation else None
         )
         self.optimiser = tf.keras.optimizers.Adam(settings.learning_rate.start, epsilon=settings.adam_epsilon)
-        self._weights = networks.unique(self.actor, self.critic)
         # The optimiser's slots must exist before tracing: a compiled function makes no variables.
         self.optimiser.build(self._weights)
         self._agent_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="agent_step")
@@ -115,11 +116,20 @@ class PPOLearner(tf.Module):
         self._noise_law: NoiseLaw | None = law
         self.restart(key)
 
+    def _build(self) -> None:
+        """Make the networks; say which weights there are, and how many of them, the first, are the policy's."""
+        self.actor, self.critic = networks.build(self.settings.networks, self.task.observation_shape, self.head)
+        self._weights = networks.unique(self.actor, self.critic)
+        self._policy_weights = len(self.actor.trainable_weights)
+
+    def _initialise(self, key: tf.Tensor) -> None:
+        networks.initialise(self.actor, self.critic, key)
+
     def restart(self, key: tf.Tensor) -> None:
         """Forget everything: first weights from the key, empty optimiser and normalisers."""
         for variable in self.state().values():
             variable.assign(tf.zeros_like(variable))
-        networks.initialise(self.actor, self.critic, seeding.fold(key, WEIGHTS))
+        self._initialise(seeding.fold(key, WEIGHTS))
 
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that decides the future, by a name that does not depend on how TensorFlow names things."""
@@ -130,13 +140,18 @@ class PPOLearner(tf.Module):
             named |= {f"{part}/{i}": variable for i, variable in enumerate(module.variables if module else ())}
         return named
 
-    def _make_agent(self) -> ScheduledPPOAgent:
+    def _agent_networks(self) -> tuple[Any, Any, Any]:
+        """The spec of what TF-Agents' agent sees, and its policy's and its values' network for that."""
         observation_spec: Any = tf.TensorSpec(self.task.observation_shape, tf.float32, "observation")
         actor, critic = self.actor, self.critic
         if self.task.masked:
             mask_spec = tf.TensorSpec([self.mask_width], tf.bool, "mask")
             actor, critic = (networks.with_mask(net, observation_spec, mask_spec) for net in (actor, critic))
             observation_spec = (observation_spec, mask_spec)
+        return observation_spec, actor, critic
+
+    def _make_agent(self) -> ScheduledPPOAgent:
+        observation_spec, actor, critic = self._agent_networks()
         agent = ScheduledPPOAgent(
             time_step.time_step_spec(observation_spec),
             self.head.spec,
@@ -169,24 +184,27 @@ class PPOLearner(tf.Module):
         """How many actions a mask has; 0 where every action is always allowed."""
         return self.task.mask_width
 
-    def act(self, observation: tf.Tensor, mask: Any) -> tuple[tf.Tensor, ...]:
+    def act(self, observation: tf.Tensor, mask: Any, *memory: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """The parameters of the policy's distribution.
 
         Args:
             observation: float32 [B, ...], as the environment gives it.
             mask: bool [B, n], or `()`.
+            memory: none.
         """
+        del memory
         return self._act(self.normaliser(observation), mask)
 
     def _act(self, normalised: tf.Tensor, mask: Any) -> tuple[tf.Tensor, ...]:
         keywords = {"mask": tf.convert_to_tensor(mask)} if self.task.masked else {}
         return self.head.parameters(self.actor(normalised, **keywords)[0])
 
-    def value(self, observation: tf.Tensor) -> tf.Tensor:
-        """Values float32 [B] of observations float32 [B, ...]."""
+    def value(self, observation: tf.Tensor, *memory: tf.Tensor) -> tf.Tensor:
+        """Values float32 [B] of observations float32 [B, ...]; there is no memory."""
+        del memory
         return self.critic(self.normaliser(observation))[0]
 
-    def policy(self, *, greedy: bool) -> Policy:
+    def policy(self, *, greedy: bool) -> AnyPolicy:
         """The current policy; it follows the weights as they change."""
         return learner.policy(self, greedy=greedy)
 
@@ -208,7 +226,7 @@ class PPOLearner(tf.Module):
         self.optimiser.learning_rate.assign(rate)
         self.agent.clip_ratio = value_at(settings.clip_ratio, fraction)
         self.agent.entropy_coefficient = value_at(settings.entropy_coefficient, fraction)
-        packing = Packing(self.head, self.task.observation_shape, self.mask_width)
+        packing = self._packing()
         columns = packing.pack(
             self.normaliser(flat(batch.observation)), batch, flat(value), flat(advantage), flat(target)
         )
@@ -217,18 +235,30 @@ class PPOLearner(tf.Module):
         loss, value_loss, entropy, divergence, clipped, norm = tf.unstack(means)
         return Signals(loss, value_loss, entropy, divergence, clipped, norm, explained, rate)
 
+    def _packing(self) -> Packing | SequencePacking:
+        """How what a gradient step needs becomes rows."""
+        return Packing(self.head, self.task.observation_shape, self.mask_width)
+
+    def _seen(self, data: Rows) -> Any:
+        """A minibatch's observations as TF-Agents' agent sees them."""
+        return (data.observation, data.mask) if self.task.masked else data.observation
+
+    def _values(self, batch: Trajectories) -> tuple[tf.Tensor, Memory]:
+        """V(s), float32 [T, N], and the values' memory after each step, before any reset, [T, N, width] each."""
+        return tf.reshape(self.value(flat(batch.observation)), batch.reward.shape), ()
+
     def _targets(self, batch: Trajectories) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """V(s), advantages and value targets, float32 [T, N] each."""
         settings, shape = self.settings, batch.reward.shape
-        value = tf.reshape(self.value(flat(batch.observation)), shape)
+        value, memory = self._values(batch)
         reward, next_value, terminated = batch.reward, None, batch.terminated
         if settings.expected_reward:
             reward = tf.reshape(self._env.expected_reward(flat(batch.state), self._env_action(batch)), shape)
         if self._noise_law is not None:
-            next_value = self._expected_next_value(batch, self._noise_law)
+            next_value = self._expected_next_value(batch, self._noise_law, memory)
             terminated = tf.zeros_like(terminated)  # the expectation has counted the outcomes that end the episode
         else:
-            next_value = tf.reshape(self.value(flat(batch.final_observation)), shape)
+            next_value = tf.reshape(self.value(flat(batch.final_observation), *flat(memory)), shape)
         if settings.objective == "average-reward":
             reward = reward - tf.reduce_mean(reward)
         reward = reward * settings.reward_scale
@@ -250,7 +280,7 @@ class PPOLearner(tf.Module):
     def _env_action(self, batch: Trajectories) -> tf.Tensor:
         return self.head.to_env(flat(batch.action))
 
-    def _expected_next_value(self, batch: Trajectories, law: NoiseLaw) -> tf.Tensor:
+    def _expected_next_value(self, batch: Trajectories, law: NoiseLaw, memory: Memory = ()) -> tf.Tensor:
         """E[V(s')] over the noise's K outcomes, float32 [T, N].
 
         A step of the rollout at a time, to keep batches small.
@@ -268,7 +298,8 @@ class PPOLearner(tf.Module):
             state = tf.nest.map_structure(lambda x: spread(x[t]), batch.state)
             following, transition = env.step(state, spread(self.head.to_env(batch.action[t])), noise)
             alive = 1.0 - tf.cast(transition.terminated, tf.float32)
-            value = tf.reshape(alive * self.value(env.observe(following)), [count, outcomes])
+            known = (spread(part[t]) for part in memory)
+            value = tf.reshape(alive * self.value(env.observe(following), *known), [count, outcomes])
             return t + 1, out.write(t, tf.linalg.matvec(value, law.probabilities))
 
         out = tf.TensorArray(tf.float32, steps, element_shape=[count])
@@ -277,16 +308,17 @@ class PPOLearner(tf.Module):
         )
         return out.stack()
 
-    def _epochs(self, columns: tf.Tensor, packing: Packing, key: tf.Tensor) -> tf.Tensor:
+    def _epochs(self, columns: tf.Tensor, packing: Packing | SequencePacking, key: tf.Tensor) -> tf.Tensor:
         """All gradient steps of an iteration; the means of the first six signals, float32 [6]."""
         settings = self.settings
-        size, minibatches = settings.minibatch_size, settings.batch_size // settings.minibatch_size
+        minibatches = settings.batch_size // settings.minibatch_size
+        rows = columns.shape[0]
 
         def epoch(number: tf.Tensor, sums: tf.Tensor, before: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             del before
             if minibatches > 1:
-                order = permutation(seeding.fold(key, SHUFFLE, number), settings.batch_size)
-                shuffled = tf.reshape(tf.gather(columns, order), [minibatches, size, columns.shape[1]])
+                order = permutation(seeding.fold(key, SHUFFLE, number), rows)
+                shuffled = tf.reshape(tf.gather(columns, order), [minibatches, rows // minibatches, columns.shape[1]])
             else:
                 shuffled = columns[None]
 
@@ -310,16 +342,15 @@ class PPOLearner(tf.Module):
         number, sums, _ = tf.while_loop(again, epoch, start, maximum_iterations=settings.epochs, parallel_iterations=1)
         return sums / tf.cast(number * minibatches, tf.float32)
 
-    def _gradient_step(self, packing: Packing, rows: tf.Tensor) -> tf.Tensor:
+    def _gradient_step(self, packing: Packing | SequencePacking, rows: tf.Tensor) -> tf.Tensor:
         """One step of Adam on one minibatch; six signals, float32 [6]."""
         settings, data = self.settings, packing.unpack(rows)
         advantage = _standardised(data.advantage) if settings.advantage_normalisation else data.advantage
-        size = rows.shape[0]
-        observation = (data.observation, data.mask) if self.task.masked else data.observation
-        steps = time_step.TimeStep(
-            tf.fill([size], time_step.StepType.MID), tf.zeros([size]), tf.ones([size]), observation
-        )
+        size = advantage.shape[0]
         with tf.GradientTape() as tape:
+            steps = time_step.TimeStep(
+                tf.fill([size], time_step.StepType.MID), tf.zeros([size]), tf.ones([size]), self._seen(data)
+            )
             loss = self.agent.get_loss(
                 steps,
                 data.action,
@@ -355,7 +386,7 @@ class PPOLearner(tf.Module):
             return gradients, norm
         if not self.settings.separate_gradient_norms:
             return tf.clip_by_global_norm(gradients, limit, norm)[0], norm
-        split = len(self.actor.trainable_weights)
+        split = self._policy_weights
         actor, _ = tf.clip_by_global_norm(gradients[:split], limit)
         critic, _ = tf.clip_by_global_norm(gradients[split:], limit)
         return actor + critic, norm

@@ -12,7 +12,7 @@ from trainer.agents.advantage import generalised_advantages
 from trainer.agents.learner import Task
 from trainer.agents.schedule import value_at
 from trainer.config.models import Reinforce
-from trainer.policy import Policy
+from trainer.policy import AnyPolicy
 from trainer.rollout.base import Recording, Trajectories, flat
 
 WEIGHTS = 1201
@@ -41,6 +41,7 @@ class ReinforceLearner(tf.Module):
         "learning_rate",
     )
     replay = None
+    memory_widths: tuple[int, ...] = ()
 
     def __init__(self, task: Task, settings: Reinforce, key: tf.Tensor) -> None:
         super().__init__(name="reinforce")
@@ -88,7 +89,7 @@ class ReinforceLearner(tf.Module):
         keywords = {"mask": tf.convert_to_tensor(mask)} if self.task.masked else {}
         return self.actor(normalised, **keywords)[0]
 
-    def policy(self, *, greedy: bool) -> Policy:
+    def policy(self, *, greedy: bool) -> AnyPolicy:
         """The current policy; it follows the weights as they change."""
         return learner.policy(self, greedy=greedy)
 

@@ -29,6 +29,7 @@ class Algorithm:
         masks: whether it heeds masks of allowed actions.
         average_reward: whether it can optimise the mean reward per step.
         noise_law: whether it can average over the outcomes of a task's noise.
+        recurrence: whether its networks may have a recurrent layer.
         source: where it is from.
     """
 
@@ -41,6 +42,7 @@ class Algorithm:
     masks: bool
     average_reward: bool
     noise_law: bool
+    recurrence: bool
     source: str
 
     def refuses(self, action_space: gymnasium.Space[Any], masked: bool) -> str | None:
@@ -71,6 +73,7 @@ TABLE: dict[str, Algorithm] = {
         masks=True,
         average_reward=True,
         noise_law=True,
+        recurrence=True,
         source="[Schulman et al. 2017](https://arxiv.org/abs/1707.06347)",
     ),
     "dqn": Algorithm(
@@ -83,6 +86,7 @@ TABLE: dict[str, Algorithm] = {
         masks=True,
         average_reward=False,
         noise_law=False,
+        recurrence=False,
         source="[Mnih et al. 2015](https://doi.org/10.1038/nature14236),"
         " [van Hasselt et al. 2016](https://arxiv.org/abs/1509.06461),"
         " [Wang et al. 2016](https://arxiv.org/abs/1511.06581),"
@@ -98,6 +102,7 @@ TABLE: dict[str, Algorithm] = {
         masks=False,
         average_reward=False,
         noise_law=False,
+        recurrence=False,
         source="[Haarnoja et al. 2018](https://arxiv.org/abs/1812.05905)",
     ),
     "td3": Algorithm(
@@ -110,6 +115,7 @@ TABLE: dict[str, Algorithm] = {
         masks=False,
         average_reward=False,
         noise_law=False,
+        recurrence=False,
         source="[Fujimoto et al. 2018](https://arxiv.org/abs/1802.09477)",
     ),
     "reinforce": Algorithm(
@@ -122,6 +128,7 @@ TABLE: dict[str, Algorithm] = {
         masks=True,
         average_reward=False,
         noise_law=False,
+        recurrence=False,
         source="[Williams 1992](https://doi.org/10.1007/BF00992696)",
     ),
 }
@@ -206,13 +213,14 @@ Presets, trained once with seed 0; the greedy policy's mean return on 100 held-o
 
 def page() -> str:
     """The page, in Markdown."""
-    columns = ("`agent.algorithm`", "", "Learns", "Actions", "Masks", "Average reward", "Noise law", "From")
+    abilities = ("Masks", "Average reward", "Noise law", "Recurrence")
+    columns = ("`agent.algorithm`", "", "Learns", "Actions", *abilities, "From")
     lines = [" | ".join(["", *columns, ""]).strip(), "|---" * len(columns) + "|"]
     for name, row in TABLE.items():
         box = "box" if row.unbounded else "bounded box"
         actions = " or ".join(word for word, able in (("discrete", row.discrete), (box, row.continuous)) if able)
         cells = [f"`{name}`", row.title, "on-policy" if row.on_policy else "off-policy", actions]
-        cells += ["yes" if able else "no" for able in (row.masks, row.average_reward, row.noise_law)]
+        cells += ["yes" if able else "no" for able in (row.masks, row.average_reward, row.noise_law, row.recurrence)]
         lines.append(" | ".join(["", *cells, row.source, ""]).strip())
     return _HEADER + "\n".join(lines) + "\n" + _NOTES + _presets()
 

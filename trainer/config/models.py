@@ -71,6 +71,26 @@ class Networks(Section):
         return self
 
 
+class Recurrent(Section):
+    """A recurrent layer: what an episode has shown before counts too."""
+
+    cell: Literal["lstm", "gru"] = Field(
+        default="lstm",
+        description="LSTM (Hochreiter and Schmidhuber 1997), or GRU (Cho et al. 2014).",
+    )
+    units: int = Field(default=64, ge=1, le=4096, description="Units of the layer.")
+
+
+class RecurrentNetworks(Networks):
+    """The policy's and the value function's networks: fully connected, and perhaps recurrent."""
+
+    recurrent: Recurrent | None = Field(
+        default=None,
+        description="A recurrent layer behind the hidden layers, for tasks whose observation does not say all that"
+        " counts; null: none.",
+    )
+
+
 class PPO(Section):
     """Proximal policy optimisation (Schulman et al. 2017, https://arxiv.org/abs/1707.06347)."""
 
@@ -79,7 +99,10 @@ class PPO(Section):
     rollout_steps: int = Field(default=128, ge=1, le=1 << 20, description="Steps of each environment in one iteration.")
     epochs: int = Field(default=4, ge=1, le=1000, description="Passes over an iteration's data.")
     minibatch_size: int = Field(
-        default=256, ge=1, description="Transitions in one gradient step; divides `num_envs * rollout_steps`."
+        default=256,
+        ge=1,
+        description="Transitions in one gradient step; divides `num_envs * rollout_steps`. With `networks.recurrent`"
+        " also a multiple of `rollout_steps`.",
     )
     objective: Literal["discounted", "average-reward"] = Field(
         default="discounted",
@@ -120,7 +143,7 @@ class PPO(Section):
         gt=0,
         description="End an iteration's epochs when the mean divergence from the old policy exceeds this; null: never.",
     )
-    networks: Networks = Field(default_factory=Networks, description="Hidden layers.")
+    networks: RecurrentNetworks = Field(default_factory=RecurrentNetworks, description="Hidden layers.")
     observation_normalisation: Literal["none", "running", "nominal"] = Field(
         default="none",
         description="`running`: by mean and deviation seen so far; `nominal`: by what the task states beforehand.",
@@ -155,7 +178,20 @@ class PPO(Section):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         found = []
-        if self.batch_size % self.minibatch_size:
+        if self.networks.recurrent is not None and (
+            self.minibatch_size % self.rollout_steps or self.batch_size % self.minibatch_size
+        ):
+            near = _nearest_divisor(self.num_envs, max(1, round(self.minibatch_size / self.rollout_steps)))
+            found.append(
+                Contradiction(
+                    "minibatch_size",
+                    self.minibatch_size,
+                    f"rollout_steps = {self.rollout_steps} times a divisor of num_envs = {self.num_envs}, as"
+                    " networks.recurrent learns from whole sequences",
+                    f"set it to {near * self.rollout_steps}, or change rollout_steps or num_envs",
+                )
+            )
+        elif self.batch_size % self.minibatch_size:
             batch = f"num_envs * rollout_steps = {self.num_envs} * {self.rollout_steps} = {self.batch_size}"
             found.append(
                 Contradiction(

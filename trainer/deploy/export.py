@@ -6,11 +6,15 @@ Loading it takes TensorFlow and nothing of ours. Signatures, each for any number
     sample            observation [, mask], seed -> action     a draw; int32 [2] seed, the same draw for the same seed
     distribution      observation [, mask] -> what actions are drawn by: logits, or mean and deviation,
                       or values or an action, and exploration
+
+A policy with memory takes that too, as `memory_0`, `memory_1`, ... float32 [B, width]: zeros at an episode's start,
+then what the step before gave under the same names.
 """
 
 import importlib.metadata
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from trainer.agents.actions import answer
 from trainer.agents.learner import Learner
 from trainer.deploy import parity
 from trainer.errors import SlipwayError
@@ -37,20 +42,29 @@ def signatures(learner: Learner, holder: tf.Module) -> dict[str, Any]:
     inputs = [observation]
     if task.masked:
         inputs.append(tf.TensorSpec([None, learner.mask_width], tf.bool, "mask"))
+    names = parity.memory_names(learner)
+    inputs += [
+        tf.TensorSpec([None, width], tf.float32, name) for name, width in zip(names, learner.memory_widths, strict=True)
+    ]
 
-    def parameters(observation: tf.Tensor, mask: Any = ()) -> tuple[tf.Tensor, ...]:
-        return learner.act(observation, mask)
+    def asked(observation: tf.Tensor, *given: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
+        mask, memory = (given[0], given[1:]) if task.masked else ((), given)
+        parameters, after = answer(head, learner.act(observation, mask, *memory))
+        return parameters, dict(zip(names, after, strict=True))
 
     def serve(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"action": head.to_env(head.mode(parameters(*given)))}
+        parameters, memory = asked(*given)
+        return {"action": head.to_env(head.mode(parameters)), **memory}
 
     def sample(*given: tf.Tensor) -> dict[str, tf.Tensor]:
         *inputs, seed = given
         noise = head.noise(seed, [tf.shape(inputs[0])[0]])
-        return {"action": head.to_env(head.sample(parameters(*inputs), noise))}
+        parameters, memory = asked(*inputs)
+        return {"action": head.to_env(head.sample(parameters, noise)), **memory}
 
     def distribution(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-        return dict(zip(head.parameter_names, parameters(*given), strict=True))
+        parameters, memory = asked(*given)
+        return {**dict(zip(head.parameter_names, parameters, strict=True)), **memory}
 
     def traced(function: Any, *specs: tf.TensorSpec) -> Any:
         return tf.function(function, autograph=False).get_concrete_function(*specs)
@@ -70,6 +84,7 @@ def export(
     models: Path,
     observation: npt.NDArray[np.float32],
     mask: npt.NDArray[np.bool_] | None,
+    memory: Sequence[npt.NDArray[np.float32]] = (),
     *,
     run_id: str,
     env_id: str,
@@ -84,6 +99,7 @@ def export(
         models: the folder of all versions.
         observation: float32 [B, ...], what to compare on.
         mask: bool [B, n], likewise; None if the task has none.
+        memory: what the policy remembered before them, float32 [B, width] each; empty for policies that do not.
         run_id: for `model.json`.
         env_id: likewise.
         step: environment steps that the policy was trained for.
@@ -103,7 +119,7 @@ def export(
         aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=models))
         aside.chmod(0o755)
         _write(learner, aside, _description(learner, run_id, env_id, step))
-        record = parity.check(aside, learner, observation, mask)
+        record = parity.check(aside, learner, observation, mask, memory)
         number = max(versions(models), default=0) + 1
         if not record["passed"]:
             rejected = models / f"{REJECTED}{number}"
@@ -148,5 +164,6 @@ def _description(learner: Learner, run_id: str, env_id: str, step: int) -> dict[
         "observation_shape": list(learner.task.observation_shape),
         "action_space": str(learner.task.action_space),
         "action_masks": learner.task.masked,
+        "memory_widths": list(learner.memory_widths),
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from trainer.agents.actions import answer
 from trainer.agents.learner import Learner
 from trainer.errors import SlipwayError
 from trainer.run import files
@@ -37,15 +38,25 @@ model = tf.saved_model.load(sys.argv[1])
 given = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
 seed = given.pop("seed")
 answers = {f"distribution/{k}": v for k, v in model.signatures["distribution"](**given).items()}
-answers["action"] = model.signatures["serving_default"](**given)["action"]
-answers["sample"] = model.signatures["sample"](**given, seed=seed)["action"]
+served, drawn = model.signatures["serving_default"](**given), model.signatures["sample"](**given, seed=seed)
+answers["action"], answers["sample"] = served.pop("action"), drawn.pop("action")
+answers |= {f"{kind}/{k}": v for kind, found in (("served", served), ("drawn", drawn)) for k, v in found.items()}
 assert not any(name.split(".")[0] in ("trainer", "envs", "tf_agents") for name in sys.modules)
 np.savez(sys.argv[3], **{name: value.numpy() for name, value in answers.items()})
 """
 
 
+def memory_names(learner: Learner) -> list[str]:
+    """What the tensors of a policy's memory are called in a model's signatures."""
+    return [f"memory_{number}" for number in range(len(learner.memory_widths))]
+
+
 def check(
-    model: Path, learner: Learner, observation: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_] | None
+    model: Path,
+    learner: Learner,
+    observation: npt.NDArray[np.float32],
+    mask: npt.NDArray[np.bool_] | None,
+    memory: Sequence[npt.NDArray[np.float32]] = (),
 ) -> dict[str, Any]:
     """Compare a model with its learner, and write what came of it to `parity.json` beside it.
 
@@ -54,6 +65,7 @@ def check(
         learner: what was exported.
         observation: float32 [B, ...].
         mask: bool [B, n], or None.
+        memory: what the policy remembered before, float32 [B, width] each.
 
     Returns:
         What was written; `passed` says whether the model acts as the learner.
@@ -64,7 +76,8 @@ def check(
     given: Arrays = {"observation": observation, "seed": np.array(SAMPLE_SEED, np.int32)}
     if mask is not None:
         given["mask"] = mask
-    record = compare(_fresh(model, given), learner, observation, mask)
+    given |= dict(zip(memory_names(learner), memory, strict=True))
+    record = compare(_fresh(model, given), learner, observation, mask, memory)
     files.write_json(model / RECORD, record)
     return record
 
@@ -74,24 +87,29 @@ def compare(
     learner: Learner,
     observation: npt.NDArray[np.float32],
     mask: npt.NDArray[np.bool_] | None,
+    memory: Sequence[npt.NDArray[np.float32]] = (),
 ) -> dict[str, Any]:
     """How the answers of a model differ from the learner's, by name of a record's entries.
 
     Args:
-        answers: `action`, `sample` and `distribution/...`, each [B, ...].
+        answers: `action`, `sample` and `distribution/...`, each [B, ...]; of a policy with memory also that after the
+            step, as each of the three signatures gave it.
         learner: what was exported.
         observation: float32 [B, ...].
         mask: bool [B, n], or None.
+        memory: what the policy remembered before, float32 [B, width] each.
     """
     head = learner.head
     with tf.device("/CPU:0"):  # as the fresh process: a GPU may multiply with fewer bits
-        parameters = learner.act(tf.constant(observation), () if mask is None else tf.constant(mask))
+        masks = () if mask is None else tf.constant(mask)
+        asked = learner.act(tf.constant(observation), masks, *map(tf.constant, memory))
+        parameters, after = answer(head, asked)
         noise = head.noise(tf.constant(SAMPLE_SEED), [len(observation)])
         actions = {"action": head.mode(parameters), "sample": head.sample(parameters, noise)}
-    worst = max(
-        _apart(np.asarray(value), answers[f"distribution/{name}"])
-        for name, value in zip(head.parameter_names, parameters, strict=True)
-    )
+    numbers = {f"distribution/{name}": value for name, value in zip(head.parameter_names, parameters, strict=True)}
+    for name, value in zip(memory_names(learner), after, strict=True):
+        numbers |= {f"{signature}/{name}": value for signature in ("distribution", "served", "drawn")}
+    worst = max(_apart(np.asarray(value), answers[name]) for name, value in numbers.items())
     space = learner.task.action_space
     different = {}
     for name, action in actions.items():

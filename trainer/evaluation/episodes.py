@@ -11,17 +11,25 @@ from envs import core, seeding
 from envs.core import Objective, TensorEnv
 from envs.seeding import Split
 from trainer.errors import SlipwayError
-from trainer.policy import Policy
+from trainer.policy import AnyPolicy, Remembering, ask, begin
 
 RESET, NOISE, ACTION = range(3)
 
 Floats = npt.NDArray[np.float64]
 Act = Callable[[Any, Any, Any], Any]
 """(state, observation, key) -> actions: what policies of observations and baselines of states both fit."""
+AnyAct = Act | Remembering
+"""An `Act`, or one with memory."""
 
 
-def of_policy(env: TensorEnv[Any], policy: Policy) -> Act:
+def of_policy(env: TensorEnv[Any], policy: AnyPolicy) -> AnyAct:
     """A policy of observations, as an `Act`."""
+    if isinstance(policy, Remembering):
+        step = policy.step
+        return Remembering(
+            lambda state, observation, key, memory: step(observation, env.action_mask(state), key, memory),
+            policy.memory_widths,
+        )
     return lambda state, observation, key: policy(observation, env.action_mask(state), key)
 
 
@@ -40,7 +48,7 @@ class TensorEpisodes:
         episodes_per_seed: E.
     """
 
-    def __init__(self, env: TensorEnv[Any], policies: Mapping[str, Act], seeds: int, episodes_per_seed: int) -> None:
+    def __init__(self, env: TensorEnv[Any], policies: Mapping[str, AnyAct], seeds: int, episodes_per_seed: int) -> None:
         self._env, self._policies = env, dict(policies)
         self._seeds, self._episodes = seeds, episodes_per_seed
         self._compiled = tf.function(self._measure, jit_compile=True, autograph=False)
@@ -82,24 +90,27 @@ class TensorEpisodes:
             )
             return _merge(draw)
 
-        def body(t: tf.Tensor, states: Any, alive: Any, totals: Any) -> tuple[Any, ...]:
+        def body(t: tf.Tensor, states: Any, memories: Any, alive: Any, totals: Any) -> tuple[Any, ...]:
             noise, counts = noise_at(t), tf.cast(t >= counted_from, tf.float32)
-            key, following, still, sums = seeding.fold(action_key, t), [], [], []
-            for act, state, living, total in zip(self._policies.values(), states, alive, totals, strict=True):
-                action = act(state, env.observe(state), key)
+            key, following, remembered, still, sums = seeding.fold(action_key, t), [], [], [], []
+            each = zip(self._policies.values(), states, memories, alive, totals, strict=True)
+            for act, state, memory, living, total in each:
+                action, recalled = ask(act, memory, state, env.observe(state), key)
+                remembered.append(recalled)
                 after, transition = env.step(state, action, noise)
                 sums.append(total + tf.where(living, core.gain(transition), 0.0) * counts)
                 still.append(tf.logical_and(living, tf.logical_not(transition.terminated)))
                 following.append(after)
-            return t + 1, tuple(following), tuple(still), tuple(sums)
+            return t + 1, tuple(following), tuple(remembered), tuple(still), tuple(sums)
 
-        def again(t: tf.Tensor, states: Any, alive: Any, totals: Any) -> tf.Tensor:
-            del states, totals
+        def again(t: tf.Tensor, states: Any, memories: Any, alive: Any, totals: Any) -> tf.Tensor:
+            del states, memories, totals
             return tf.logical_and(t < limit, tf.reduce_any(tf.stack(alive)))
 
         count = len(self._policies)
-        begin = (tf.constant(0), (start,) * count, (tf.ones([rows], tf.bool),) * count, (tf.zeros([rows]),) * count)
-        *_, totals = tf.while_loop(again, body, begin, parallel_iterations=1)
+        memories = tuple(begin(act, rows) for act in self._policies.values())
+        first = ((start,) * count, memories, (tf.ones([rows], tf.bool),) * count, (tf.zeros([rows]),) * count)
+        *_, totals = tf.while_loop(again, body, (tf.constant(0), *first), parallel_iterations=1)
         scale = env.score.sign / (limit - counted_from) if averaged else float(env.score.sign)
         return tf.stack(totals) * scale
 

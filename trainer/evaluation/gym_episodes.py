@@ -12,7 +12,7 @@ from envs import seeding
 from envs.seeding import SEEDS_PER_SPLIT, Split
 from trainer.evaluation.episodes import finite
 from trainer.evaluation.statistics import Floats
-from trainer.policy import Policy
+from trainer.policy import AnyPolicy, Memory, ask, begin, forget
 from trainer.rollout.gym_vector import GymVector
 
 MOST_ROWS = 16
@@ -44,9 +44,10 @@ class GymEpisodes:
     """
 
     def __init__(
-        self, make: Callable[[int], GymVector], policies: Mapping[str, Policy], seeds: int, episodes_per_seed: int
+        self, make: Callable[[int], GymVector], policies: Mapping[str, AnyPolicy], seeds: int, episodes_per_seed: int
     ) -> None:
         self._make, self._shape = make, (seeds, episodes_per_seed)
+        self._policies = dict(policies)
         self._acts = {name: tf.function(_keyed(policy), autograph=False) for name, policy in policies.items()}
         self._seeds = [episode_seed(*pair) for pair in np.ndindex(self._shape)]
 
@@ -58,19 +59,22 @@ class GymEpisodes:
         """
         vector = self._make(min(MOST_ROWS, len(self._seeds)))
         try:
-            scores = {name: _returns(vector, act, self._seeds).reshape(self._shape) for name, act in self._acts.items()}
+            scores = {
+                name: _returns(vector, act, begin(self._policies[name], vector.num_envs), self._seeds)
+                for name, act in self._acts.items()
+            }
         finally:
             vector.close()
-        return finite(scores)
+        return finite({name: values.reshape(self._shape) for name, values in scores.items()})
 
 
-def _keyed(policy: Policy) -> Callable[[Any, Any | None, Any], Any]:
-    """The policy with a step's number in place of a key."""
+def _keyed(policy: AnyPolicy) -> Callable[..., tuple[Any, Memory]]:
+    """(observation, mask, number of the step, memory) -> actions and memory."""
     key = functools.partial(seeding.fold, seeding.key_from_seed(0, Split.HELD_OUT))
-    return lambda observation, mask, step: policy(observation, mask, key(step))
+    return lambda observation, mask, step, memory: ask(policy, memory, observation, mask, key(step))
 
 
-def _returns(vector: GymVector, act: Callable[..., Any], seeds: list[int]) -> Floats:
+def _returns(vector: GymVector, act: Callable[..., tuple[Any, Memory]], memory: Memory, seeds: list[int]) -> Floats:
     """The return of each seed's episode, float64 [len(seeds)].
 
     A row that has ended its episode takes the next one of the list, and all that are begun count: short episodes are
@@ -82,7 +86,7 @@ def _returns(vector: GymVector, act: Callable[..., Any], seeds: list[int]) -> Fl
     vector.reset(counted, seeds[:rows])
     step = 0
     while counted.any():
-        action = act(*_tensors(vector), tf.constant(step))
+        action, memory = act(*_tensors(vector), tf.constant(step), memory)
         outcome = vector.step(vector.legal(action.numpy()))
         totals[playing[counted]] += outcome.reward[counted]
         steps, step = steps + 1, step + 1
@@ -92,6 +96,7 @@ def _returns(vector: GymVector, act: Callable[..., Any], seeds: list[int]) -> Fl
             playing[row], begun = (begun, begun + 1) if counted[row] else (playing[row], begun)
         if ended.any():
             steps[ended] = 0
+            memory = forget(memory, ended)
             vector.reset(ended, [seeds[playing[row]] for row in np.flatnonzero(ended)])
     return totals
 

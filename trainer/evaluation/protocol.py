@@ -19,7 +19,7 @@ from trainer.evaluation.episodes import TensorEpisodes
 from trainer.evaluation.gym_episodes import GymEpisodes
 from trainer.evaluation.statistics import CONFIDENCE, Estimate, Floats
 from trainer.loop import Goal
-from trainer.policy import Policy
+from trainer.policy import AnyPolicy, Policy, ask
 from trainer.rollout.gym_vector import GymVector
 from trainer.target import Target
 
@@ -52,7 +52,7 @@ def evaluate(
     broken = [name for name, variable in learner.state().items() if not _finite(variable)]
     if broken:
         raise SlipwayError(f"the policy cannot be evaluated: {', '.join(broken[:3])} hold numbers that are not finite")
-    policies = {GREEDY: learner.policy(greedy=True)}
+    policies: dict[str, AnyPolicy] = {GREEDY: learner.policy(greedy=True)}
     if settings.stochastic:
         policies[SAMPLED] = learner.policy(greedy=False)
     scores = _scores(target, learner, policies, settings)
@@ -165,8 +165,10 @@ class Quick:
 
 
 def picture(target: Target, learner: Learner) -> dict[str, Any] | None:
-    """The content of `policy.json`: a picture of the greedy policy, if the task draws one."""
-    return target.env.policy_picture(_on_arrays(learner)) if target.env is not None else None
+    """The content of `policy.json`: a picture of the greedy policy, if the task draws one of what it observes alone."""
+    if target.env is None or learner.memory_widths:
+        return None
+    return target.env.policy_picture(_on_arrays(learner))
 
 
 def _finite(variable: tf.Variable) -> bool:
@@ -175,7 +177,7 @@ def _finite(variable: tf.Variable) -> bool:
 
 
 def _scores(
-    target: Target, learner: Learner, policies: Mapping[str, Policy], settings: Evaluation
+    target: Target, learner: Learner, policies: Mapping[str, AnyPolicy], settings: Evaluation
 ) -> dict[str, Floats]:
     if target.env is None:
         return _episodes(target, {**policies, RANDOM: _uniform(learner)}, {}, settings)()
@@ -183,13 +185,13 @@ def _scores(
 
 
 def _episodes(
-    target: Target, policies: Mapping[str, Policy], baselines: Mapping[str, StatePolicy], settings: Evaluation
+    target: Target, policies: Mapping[str, AnyPolicy], baselines: Mapping[str, StatePolicy], settings: Evaluation
 ) -> Callable[[], dict[str, Floats]]:
     """What plays the held-out episodes; baselines of states only where the task is one of ours."""
     env, size = target.env, (settings.seeds, settings.episodes_per_seed)
     if env is None:
         return GymEpisodes(lambda rows: GymVector(target.env_id, target.parameters, rows), policies, *size)
-    acts = {name: episodes.of_policy(env, policy) for name, policy in policies.items()}
+    acts: dict[str, episodes.AnyAct] = {name: episodes.of_policy(env, policy) for name, policy in policies.items()}
     acts |= {name: episodes.of_baseline(baseline) for name, baseline in baselines.items()}
     return TensorEpisodes(env, acts, *size)
 
@@ -205,17 +207,19 @@ def _uniform(learner: Learner) -> Policy:
 
 
 def exact_score(target: Target, learner: Learner) -> ExactScore | None:
-    """The greedy policy's exact score, if the task can compute it."""
-    return target.env.exact_score(_on_arrays(learner)) if target.env is not None else None
+    """The greedy policy's exact score, if the task computes it; a policy with memory is no function of states."""
+    if target.env is None or learner.memory_widths:
+        return None
+    return target.env.exact_score(_on_arrays(learner))
 
 
 def _on_arrays(learner: Learner) -> GreedyPolicy:
-    """The greedy policy on numpy arrays, thousands of rows at a time."""
+    """The greedy policy, which remembers nothing, on numpy arrays, thousands of rows at a time."""
     spec = [tf.TensorSpec([None, *learner.task.observation_shape], tf.float32)]
     if learner.mask_width:
         spec.append(tf.TensorSpec([None, learner.mask_width], tf.bool))
     policy = learner.policy(greedy=True)
-    greedy = tf.function(lambda x, mask=None: policy(x, mask, None), autograph=False, input_signature=spec)
+    greedy = tf.function(lambda x, mask=None: ask(policy, (), x, mask, None)[0], autograph=False, input_signature=spec)
 
     def act(*arrays: npt.NDArray[Any]) -> npt.NDArray[Any]:
         parts = [[array[i : i + 65536] for array in arrays] for i in range(0, len(arrays[0]), 65536)]

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from trainer.policy import Memory
+
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
@@ -27,7 +29,8 @@ class Trajectories(NamedTuple):
     `final_observation[t]` is the observation that step t led to, before any reset. `behaviour` are the parameters of
     the distribution that each action was drawn from. `mask` is `()` where every action is always allowed. `state` is
     the task's own state before each step, and `final_mask[t]` the mask of the state that step t led to, before any
-    reset; `()` where the learner has no use for them.
+    reset; `()` where the learner has no use for them. `memory` is what the policy remembered before the first step
+    (`trainer.policy`), empty if it does not.
     """
 
     observation: tf.Tensor  # float32 [T, N, ...]
@@ -40,6 +43,7 @@ class Trajectories(NamedTuple):
     final_observation: tf.Tensor  # float32 [T, N, ...]
     state: Any  # a nest of [T, N, ...], or ()
     final_mask: Any = ()  # bool [T, N, n], or ()
+    memory: Memory = ()  # float32 [N, width] each
 
 
 class EpisodeSums(NamedTuple):

@@ -7,14 +7,15 @@ import tensorflow as tf
 
 from envs import core, seeding
 from envs.core import TensorEnv
-from trainer.agents.actions import ActionHead
+from trainer.agents.actions import ActionHead, answer
+from trainer.policy import Memory, forget, nothing
 from trainer.rollout.base import EpisodeSums, Recording, Trajectories
 
 RESET, NOISE, ACTION, START = range(4)
 """What a rollout's key is folded with."""
 
-Act = Callable[[tf.Tensor, Any], tuple[tf.Tensor, ...]]
-"""(observations, mask or ()) -> parameters of the policy's distribution."""
+Act = Callable[..., tuple[tf.Tensor, ...]]
+"""(observations, mask or (), *memory) -> (*parameters of the policy's distribution, *memory)."""
 
 
 class TensorRollout(tf.Module):
@@ -26,6 +27,7 @@ class TensorRollout(tf.Module):
         head: the action space's.
         key: int32 [2], for the first initial states.
         recording: what the trajectories hold beyond what all do.
+        memory_widths: of the policy's memory (`trainer.policy`).
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class TensorRollout(tf.Module):
         head: ActionHead,
         key: tf.Tensor,
         recording: Recording | None = None,
+        memory_widths: tuple[int, ...] = (),
     ) -> None:
         super().__init__(name="rollout")
         self.env, self.num_envs, self.head = env, num_envs, head
@@ -46,11 +49,13 @@ class TensorRollout(tf.Module):
         )
         # Of the running episodes: return and score so far.
         self._totals = tf.Variable(tf.zeros([2, num_envs]), trainable=False, name="running_totals")
+        self._memory = [tf.Variable(x, trainable=False, name="memory") for x in nothing(memory_widths, num_envs)]
 
     def restart(self, key: tf.Tensor) -> None:
         """Begin all episodes anew."""
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._episode, self._begin(key))
-        self._totals.assign(tf.zeros_like(self._totals))
+        for variable in (self._totals, *self._memory):
+            variable.assign(tf.zeros_like(variable))
 
     def _begin(self, key: tf.Tensor) -> core.Episode:
         """Episodes at their start.
@@ -67,7 +72,8 @@ class TensorRollout(tf.Module):
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that decides the future."""
         episode = tf.nest.flatten(self._episode)
-        return {f"episode/{i}": variable for i, variable in enumerate(episode)} | {"running_totals": self._totals}
+        named = {f"episode/{i}": variable for i, variable in enumerate(episode)} | {"running_totals": self._totals}
+        return named | {f"memory/{i}": variable for i, variable in enumerate(self._memory)}
 
     def collect(self, act: Act, key: tf.Tensor, steps: int) -> tuple[Trajectories, EpisodeSums]:
         """Go on for some steps.
@@ -88,11 +94,13 @@ class TensorRollout(tf.Module):
         def at(nest: Any, t: tf.Tensor) -> Any:
             return tf.nest.map_structure(lambda x: x[t], nest)
 
-        def step(t: tf.Tensor, episode: core.Episode, running: tf.Tensor, sums: EpisodeSums) -> tuple[Any, ...]:
+        def step(
+            t: tf.Tensor, episode: core.Episode, running: tf.Tensor, sums: EpisodeSums, memory: Memory
+        ) -> tuple[Any, ...]:
             observation = env.observe(episode.state)
             mask = env.action_mask(episode.state)
             mask = () if mask is None else mask
-            behaviour = act(observation, mask)
+            behaviour, memory = answer(self.head, act(observation, mask, *memory))
             action = self.head.sample(behaviour, chance[t])
             reached, outcome = core.proceed(env, episode, self.head.to_env(action), at(noise, t))
             following = core.restart(reached, outcome, at(fresh, t))
@@ -117,24 +125,25 @@ class TensorRollout(tf.Module):
                 episode.state if self._keep_states else (),
                 env.action_mask(reached.state) if self._keep_final_masks else (),
             )
-            return following, tf.where(done, 0.0, running), sums, record
+            return following, tf.where(done, 0.0, running), sums, forget(memory, done), record
 
         zero = tf.constant(0.0)
         start = (
             tf.nest.map_structure(lambda variable: variable.read_value(), self._episode),
             self._totals.read_value(),
             EpisodeSums(zero, zero, zero, zero),
+            tuple(variable.read_value() for variable in self._memory),
         )
         # One step outside the loop tells the shapes of what is recorded; being unused, it is compiled away.
         example = step(tf.constant(0), *start)[-1]
         arrays = tuple(tf.TensorArray(x.dtype, steps, element_shape=x.shape) for x in tf.nest.flatten(example))
 
-        def body(t: tf.Tensor, episode: Any, running: Any, sums: Any, arrays: Any) -> tuple[Any, ...]:
-            episode, running, sums, record = step(t, episode, running, sums)
+        def body(t: tf.Tensor, episode: Any, running: Any, sums: Any, memory: Any, arrays: Any) -> tuple[Any, ...]:
+            episode, running, sums, memory, record = step(t, episode, running, sums, memory)
             written = (array.write(t, x) for array, x in zip(arrays, tf.nest.flatten(record), strict=True))
-            return t + 1, episode, running, sums, tuple(written)
+            return t + 1, episode, running, sums, memory, tuple(written)
 
-        _, episode, running, sums, arrays = tf.while_loop(
+        _, episode, running, sums, memory, arrays = tf.while_loop(
             lambda t, *_: t < steps,
             body,
             (tf.constant(0), *start, arrays),
@@ -143,7 +152,10 @@ class TensorRollout(tf.Module):
         )
         tf.nest.map_structure(lambda variable, value: variable.assign(value), self._episode, episode)
         self._totals.assign(running)
-        return tf.nest.pack_sequence_as(example, [array.stack() for array in arrays]), sums
+        for variable, part in zip(self._memory, memory, strict=True):
+            variable.assign(part)
+        batch: Trajectories = tf.nest.pack_sequence_as(example, [array.stack() for array in arrays])
+        return batch._replace(memory=start[-1]), sums
 
     def _many(self, nest: Any, steps: int) -> Any:
         """[T * n, ...] to [T, n, ...]."""

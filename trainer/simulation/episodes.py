@@ -11,7 +11,9 @@ import tensorflow as tf
 from envs import core, seeding
 from envs.adapters.episodes import functions, keys_of
 from envs.core import TensorEnv
-from trainer.evaluation.episodes import Act
+from trainer.evaluation.episodes import AnyAct
+from trainer.policy import ask
+from trainer.policy import begin as begin_memory
 
 MOST_NUMBERS = 1 << 23
 """How many recorded numbers are held at once; decides how many episodes run side by side."""
@@ -47,7 +49,7 @@ class Recorder:
         act: the policy; compiled with the task's dynamics.
     """
 
-    def __init__(self, env: TensorEnv[Any], act: Act) -> None:
+    def __init__(self, env: TensorEnv[Any], act: AnyAct) -> None:
         self.env, self._act = env, act
         self._draw = functions(env)[0].draw
         self._play = tf.function(self._rollout, jit_compile=True, autograph=False)
@@ -83,9 +85,9 @@ class Recorder:
         env, limit = self.env, self.env.max_episode_steps
         rows = observation.shape[0]
 
-        def step(t: tf.Tensor, episode: core.Episode, seen: tf.Tensor) -> tuple[Any, ...]:
+        def step(t: tf.Tensor, episode: core.Episode, seen: tf.Tensor, memory: Any) -> tuple[Any, ...]:
             mask = env.action_mask(episode.state)
-            action = self._act(episode.state, seen, seeding.fold(key, t))
+            action, memory = ask(self._act, memory, episode.state, seen, seeding.fold(key, t))
             following, outcome = core.proceed(
                 env, episode, action, tf.nest.map_structure(lambda x: tf.gather(x, t, axis=1), noise)
             )
@@ -98,29 +100,34 @@ class Recorder:
                 outcome.terminated,
                 outcome.truncated,
             )
-            return following, outcome.final_observation, record
+            return following, outcome.final_observation, memory, record
 
         begin = core.Episode(state, tf.zeros([rows], tf.int32))
-        example = step(tf.constant(0), begin, observation)[-1]
+        memory = begin_memory(self._act, rows)
+        example = step(tf.constant(0), begin, observation, memory)[-1]
         arrays = tuple(tf.TensorArray(x.dtype, limit, element_shape=x.shape) for x in tf.nest.flatten(example))
         lengths = tf.zeros([rows], tf.int32)
 
-        def body(t: tf.Tensor, episode: Any, seen: Any, final: Any, lengths: Any, arrays: Any) -> tuple[Any, ...]:
+        def body(
+            t: tf.Tensor, episode: Any, seen: Any, memory: Any, final: Any, lengths: Any, arrays: Any
+        ) -> tuple[Any, ...]:
             alive = tf.equal(lengths, 0)
-            episode, following, record = step(t, episode, seen)
+            episode, following, memory, record = step(t, episode, seen, memory)
             done = tf.logical_and(alive, tf.logical_or(record[-2], record[-1]))
             final = core.where(done, following, final)
             written = tuple(array.write(t, x) for array, x in zip(arrays, tf.nest.flatten(record), strict=True))
-            return t + 1, episode, following, final, tf.where(done, t + 1, lengths), written
+            return t + 1, episode, following, memory, final, tf.where(done, t + 1, lengths), written
 
-        def again(t: tf.Tensor, episode: Any, seen: Any, final: Any, lengths: Any, arrays: Any) -> tf.Tensor:
-            del episode, seen, final, arrays
+        def again(
+            t: tf.Tensor, episode: Any, seen: Any, memory: Any, final: Any, lengths: Any, arrays: Any
+        ) -> tf.Tensor:
+            del episode, seen, memory, final, arrays
             return tf.logical_and(t < limit, tf.reduce_any(tf.equal(lengths, 0)))
 
-        _, _, _, final, lengths, arrays = tf.while_loop(
+        *_, final, lengths, arrays = tf.while_loop(
             again,
             body,
-            (tf.constant(0), begin, observation, observation, lengths, arrays),
+            (tf.constant(0), begin, observation, memory, observation, lengths, arrays),
             maximum_iterations=limit,
             parallel_iterations=1,
         )

@@ -11,7 +11,7 @@ import tensorflow as tf
 from envs import seeding
 from trainer.errors import BadInput, SlipwayError
 from trainer.evaluation.gym_episodes import MOST_ROWS, MOST_STEPS
-from trainer.policy import Policy
+from trainer.policy import AnyPolicy, ask, begin, forget
 from trainer.rollout.gym_vector import PREFIX, GymVector
 from trainer.simulation.episodes import Chunk
 
@@ -24,9 +24,9 @@ class GymRecorder:
         policy: from observations to actions.
     """
 
-    def __init__(self, make: Callable[[int], GymVector], policy: Policy) -> None:
-        self._make = make
-        self._act = tf.function(policy, autograph=False)
+    def __init__(self, make: Callable[[int], GymVector], policy: AnyPolicy) -> None:
+        self._make, self._policy = make, policy
+        self._act = tf.function(lambda memory, *given: ask(policy, memory, *given), autograph=False)
 
     def __call__(self, seeds: Sequence[int]) -> Iterator[Chunk]:
         """Record an episode for each integer seed, some at a time."""
@@ -44,12 +44,13 @@ class GymRecorder:
         key = seeding.fold(seeding.key_from_seed(0, seeding.split_of(part[0])), part[0] % seeding.SEEDS_PER_SPLIT)
         lengths, steps, step = np.zeros(len(filled), np.int64), [], 0
         vector.reset(np.ones(len(filled), np.bool_), filled)
-        final = vector.observation.copy()
+        final, memory = vector.observation.copy(), begin(self._policy, len(filled))
         while not lengths[:count].all():
             mask = None if vector.action_mask is None else vector.action_mask.copy()
             seen = vector.observation.copy()
             shown = None if mask is None else tf.constant(mask)
-            action = vector.legal(self._act(tf.constant(seen), shown, seeding.fold(key, step)).numpy())
+            chosen, memory = self._act(memory, tf.constant(seen), shown, seeding.fold(key, step))
+            action = vector.legal(chosen.numpy())
             outcome, step = vector.step(action), step + 1
             truncated = outcome.truncated | ((step >= limit) & ~outcome.terminated)
             steps.append((seen, action, outcome.reward, outcome.terminated.copy(), truncated, mask))
@@ -57,6 +58,7 @@ class GymRecorder:
             newly = ended & (lengths == 0)
             lengths[newly], final[newly] = step, outcome.observation[newly]
             if ended.any():  # what has ended plays on uncounted until the last has
+                memory = forget(memory, ended)
                 vector.reset(ended, [filled[row] for row in np.flatnonzero(ended)])
         observation, action, reward, terminated, truncated = (
             np.stack(column, 1)[:count] for column in list(zip(*steps, strict=True))[:-1]

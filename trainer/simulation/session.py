@@ -24,7 +24,7 @@ from trainer.config.models import RunFile
 from trainer.errors import BadInput, SlipwayError
 from trainer.evaluation import episodes as evaluation_episodes
 from trainer.evaluation import statistics
-from trainer.policy import Policy
+from trainer.policy import AnyPolicy
 from trainer.rollout.gym_vector import GymVector
 from trainer.run.directory import RunDirectory
 from trainer.simulation import trajectories, video
@@ -156,7 +156,7 @@ def _recorder(request: Request, target: Target, training: Any) -> tuple[Any, "_S
         mask = env.action_mask(env.reset(seeding.key_from_seed(0), 1))
         space = _Spaces(env.observation_space, env.action_space, mask is not None)
         if request.run is None and request.policy != RANDOM:
-            act = evaluation_episodes.of_baseline(env.baselines()[request.policy])
+            act: evaluation_episodes.AnyAct = evaluation_episodes.of_baseline(env.baselines()[request.policy])
         else:
             act = evaluation_episodes.of_policy(env, _policy(request, training, space))
         return Recorder(env, act), space, env.warm_up_steps
@@ -184,7 +184,7 @@ class _Spaces:
         return isinstance(self.action, gymnasium.spaces.Discrete)
 
 
-def _policy(request: Request, training: Any, space: _Spaces) -> Policy:
+def _policy(request: Request, training: Any, space: _Spaces) -> AnyPolicy:
     """The run's policy, or actions by chance."""
     if training is None:
         head = actions.head(space.action)
@@ -196,7 +196,7 @@ def _policy(request: Request, training: Any, space: _Spaces) -> Policy:
         differs = next(pair for pair in zip(told, asked, strict=True) if pair[0] != pair[1])
         allowed = f"a run that observes and acts as the task does: {differs[1]}; the run has {differs[0]}"
         raise BadInput("--policy", request.policy, allowed, "take out --set, or name a run of these parameters")
-    found: Policy = training.learner.policy(greedy=not request.sampled)
+    found: AnyPolicy = training.learner.policy(greedy=not request.sampled)
     return found
 
 

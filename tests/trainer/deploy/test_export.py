@@ -43,9 +43,9 @@ def continuous():
     target = Target.of(run_file)
     training = target.training(run_file)
     training.run(1)
-    observation, mask = target.observations(training)
+    observation, mask, memory = target.observations(training)
     training.close()
-    assert mask is None
+    assert (mask, memory) == (None, ())
     return training.learner, observation
 
 
