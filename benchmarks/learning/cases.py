@@ -110,8 +110,6 @@ class Case:
         return load.validate(overrides.apply(presets.data(self.preset), self.settings))
 
 
-# Lost sales. Rewards are scaled to the order of one by 1 / (1 + p), as in the presets.
-
 LEAD_TIMES, SHORTAGE_COSTS = (1, 2, 3, 4), (4, 9, 19)
 LOST_SALES_GRID = ("lost-sales-ppo", "lost-sales-ppo-plain")
 """Presets that are also trained on other lead times and costs."""
@@ -139,8 +137,19 @@ LOST_SALES = Task(
 )
 
 
-def lost_sales(preset: str, lead_time: int, shortage_cost: int, aim: float | None, minutes: float) -> Case:
-    """A preset on one lead time and shortage cost; the aim is a gap in percent."""
+def lost_sales(
+    preset: str, lead_time: int, shortage_cost: int, aim: float | None, minutes: float, *, scaled: bool = True
+) -> Case:
+    """A preset on one lead time and shortage cost; the aim is a gap in percent.
+
+    Args:
+        preset: which.
+        lead_time: L.
+        shortage_cost: p.
+        aim: the largest gap that is aimed at, in percent.
+        minutes: processor time of a seed.
+        scaled: whether rewards are scaled by 1 / (1 + p); else the preset's scale stays.
+    """
     return Case(
         "lost-sales",
         preset,
@@ -150,7 +159,7 @@ def lost_sales(preset: str, lead_time: int, shortage_cost: int, aim: float | Non
         (
             f"env.parameters.lead_time_periods={lead_time}",
             f"env.parameters.lost_sale_cost_per_unit={float(shortage_cost)}",
-            f"agent.reward_scale={1 / (1 + shortage_cost)!r}",
+            *([f"agent.reward_scale={1 / (1 + shortage_cost)!r}"] if scaled else []),
         ),
         f"L{lead_time}p{shortage_cost}",
         main=(lead_time, shortage_cost) == (4, 4),
@@ -336,6 +345,7 @@ def frozen_lake(preset: str, side: int, optimum: float, minutes: float, settings
 CASES = (
     lost_sales("lost-sales-ppo", 4, 4, 0.05, 0.2),
     lost_sales("lost-sales-ppo-plain", 4, 4, 0.5, 0.4),
+    lost_sales("lost-sales-dqn", 4, 4, None, 3, scaled=False),
     Case(
         "supply-chain",
         "inventory-management-ppo",
@@ -344,7 +354,17 @@ CASES = (
             Measure("published", "profit, ten paths", aim=960),
             Measure("score", "profit, held-out seasons"),
         ),
-        2,
+        0.5,
+    ),
+    Case(
+        "supply-chain",
+        "inventory-management-sac",
+        ("published-paths", "held-out"),
+        (
+            Measure("published", "profit, ten paths", aim=960),
+            Measure("score", "profit, held-out seasons"),
+        ),
+        3,
     ),
     Case(
         "lidar",
@@ -357,17 +377,20 @@ CASES = (
         12,
     ),
     held_out("cartpole", "cartpole-ppo", 0.2, 500),
-    held_out("cartpole", "cartpole-dqn", 1, 500),
+    held_out("cartpole", "cartpole-dqn", 0.4, 500),
     held_out("cartpole", "cartpole-reinforce", 0.3, 500),
-    held_out("acrobot", "acrobot-ppo", 0.5, -73),
-    held_out("mountain-car", "mountain-car-ppo", 0.5, -100),
+    held_out("acrobot", "acrobot-ppo", 1, -73),
+    held_out("mountain-car", "mountain-car-ppo", 0.8, -100),
+    held_out("mountain-car", "mountain-car-dqn", 2, -100),
     held_out("mountain-car-continuous", "mountain-car-continuous-ppo", 0.5, 94.7),
+    held_out("mountain-car-continuous", "mountain-car-continuous-td3", 2, 94.7),
     held_out("pendulum", "pendulum-compiled-ppo", 0.5, -170),
     held_out("pendulum", "pendulum-ppo", 2, -170, 15),
     held_out("pendulum", "pendulum-sac", 3, -157, 15),
     held_out("pendulum", "pendulum-td3", 3, -152, 15),
     held_out("lunar-lander", "lunarlander-ppo", 10, 250, 10),
     frozen_lake("frozen-lake-ppo", 4, 0.7442, 0.2),
+    frozen_lake("frozen-lake-dqn", 4, 0.7442, 1),
     frozen_lake("frozen-lake-ppo", 8, 0.9132, 0.5, ("budget.env_steps=3_276_800",)),
     *(
         lost_sales(preset, lead, cost, None, 0.3)

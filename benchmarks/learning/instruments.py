@@ -14,6 +14,7 @@ from envs.navigation.lidar import worlds
 from trainer.agents.learner import Learner
 from trainer.config.models import RunFile
 from trainer.evaluation import protocol
+from trainer.policy import Memory, ask, begin
 from trainer.target import Target
 
 Found = dict[str, Any]
@@ -30,11 +31,12 @@ def make(name: str, target: Target, learner: Learner, run_file: RunFile) -> Inst
 
 def held_out(target: Target, learner: Learner, run_file: RunFile) -> Instrument:
     """The mean score on held-out episodes, as an evaluation of the product has it."""
-    measure = protocol.Quick(target, learner, run_file.evaluation)
+    measure, goal = protocol.Quick(target, learner, run_file.evaluation), target.goal()
 
     def found() -> Found:
         scores = measure.scores()
-        return {"values": {"score": float(scores.mean())}, "held_out": scores.mean(1).tolist()}
+        mean, each = float(scores.mean()), scores.mean(1).tolist()
+        return {"values": {"score": mean, "sampled_gap": goal.gap(mean)}, "held_out": each}
 
     return found
 
@@ -110,19 +112,20 @@ class _Play:
     def __call__(self, state: Any, noises: list[Any]) -> npt.NDArray[np.float64]:
         """Scores, float64 [B]: what each step adds, until the episode ends."""
         total, alive = 0.0, True
+        memory = begin(self._policy, tf.nest.flatten(state)[0].shape[0])
         for noise in noises:
-            state, gain, terminated = self._step(state, noise)
+            state, memory, gain, terminated = self._step(state, memory, noise)
             total = total + np.where(alive, gain.numpy().astype(np.float64), 0.0)
             alive = np.logical_and(alive, ~terminated.numpy())
             if not alive.any():
                 break
         return np.asarray(total) * self._env.score.sign
 
-    def _one(self, state: Any, noise: Any) -> tuple[Any, tf.Tensor, tf.Tensor]:
+    def _one(self, state: Any, memory: Memory, noise: Any) -> tuple[Any, Memory, tf.Tensor, tf.Tensor]:
         env = self._env
-        action = self._policy(env.observe(state), env.action_mask(state), None)
+        action, memory = ask(self._policy, memory, env.observe(state), env.action_mask(state), None)
         after, transition = env.step(state, action, noise)
-        return after, core.gain(transition), transition.terminated
+        return after, memory, core.gain(transition), transition.terminated
 
 
 def _env(target: Target) -> core.TensorEnv[Any]:
