@@ -27,6 +27,7 @@ FOR_TASK = {
     ("slipway/MountainCar-v0", "ppo"): "mountain-car-ppo",
     ("slipway/MountainCar-v0", "dqn"): "mountain-car-dqn",
     ("slipway/MountainCarContinuous-v0", "ppo"): "mountain-car-continuous-ppo",
+    ("slipway/MountainCarContinuous-v0", "sac"): "mountain-car-continuous-sac",
     ("slipway/MountainCarContinuous-v0", "td3"): "mountain-car-continuous-td3",
     ("slipway/JobShop-v0", "ppo"): "job-shop-ppo",
     ("slipway/LidarNavigation-v0", "ppo"): "lidar-navigation-ppo",
