@@ -119,7 +119,8 @@ class PPOLearner(tf.Module):
         """Forget everything: first weights from the key, empty optimiser and normalisers."""
         for variable in self.state().values():
             variable.assign(tf.zeros_like(variable))
-        networks.initialise(self.actor, self.critic, seeding.fold(key, WEIGHTS))
+        deviation = self.settings.networks.initial_deviation
+        networks.initialise(self.actor, self.critic, seeding.fold(key, WEIGHTS), deviation=deviation)
 
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that decides the future, by a name that does not depend on how TensorFlow names things."""
