@@ -21,8 +21,11 @@ Parameters = tuple[tf.Tensor, ...]
 
 FORBIDDEN = float(np.finfo(np.float32).min)
 """The value of a choice that a mask forbids."""
-DEVIATION_BIAS = math.log(math.e - 1)
-"""What softplus turns into a deviation of 1."""
+
+
+def deviation_bias(deviation: float) -> float:
+    """What softplus turns into a deviation."""
+    return math.log(math.expm1(deviation))
 
 
 def best(values: tf.Tensor, mask: Any | None) -> tf.Tensor:
@@ -247,9 +250,9 @@ class Continuous(_Box):
     parameter_names: tuple[str, ...] = ("mean", "deviation")
 
     def projection(self) -> Any:
-        """A linear mean, and a learned deviation that starts at 1."""
+        """A linear mean, and a learned deviation; `trainer.agents.networks.initialise` says where it starts."""
         return normal_projection_network.NormalProjectionNetwork(
-            self.spec, mean_transform=None, std_bias_initializer_value=DEVIATION_BIAS
+            self.spec, mean_transform=None, std_bias_initializer_value=deviation_bias(1.0)
         )
 
     def parameters(self, distribution: Any) -> Parameters:

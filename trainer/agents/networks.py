@@ -9,7 +9,7 @@ from tf_agents.networks import encoding_network, mask_splitter_network, network
 from tf_agents.specs import tensor_spec
 
 from envs import seeding
-from trainer.agents.actions import DEVIATION_BIAS, PolicyHead
+from trainer.agents.actions import PolicyHead, deviation_bias
 from trainer.config.models import Networks
 from trainer.config.off_policy import ActorCritics, QNetwork
 
@@ -108,15 +108,14 @@ def _split(pair: Any) -> tuple[Any, Any]:
     return pair[0], pair[1]
 
 
-def initialise(actor: Actor, critic: Critic, key: tf.Tensor) -> None:
+def initialise(actor: Actor, critic: Critic, key: tf.Tensor, *, deviation: float) -> None:
     """Set all weights, as a function of the key alone: orthogonal kernels (Saxe et al. 2014), zero biases.
-
-    The deviation of a normal policy starts at 1.
 
     Args:
         actor: the policy's network.
         critic: the value's network.
         key: int32 [2].
+        deviation: of a normal policy, in the learner's unit of actions.
     """
     heads = {id(actor.trainable_weights[i]): POLICY_GAIN for i in _last_kernel(actor.trainable_weights)}
     heads |= {id(critic.trainable_weights[i]): VALUE_GAIN for i in _last_kernel(critic.trainable_weights)}
@@ -125,7 +124,7 @@ def initialise(actor: Actor, critic: Critic, key: tf.Tensor) -> None:
             gain = heads.get(id(variable), HIDDEN_GAIN)
             variable.assign(gain * orthogonal(seeding.fold(key, number), variable.shape))
         else:
-            start = DEVIATION_BIAS if "bias_layer" in variable.name else 0.0
+            start = deviation_bias(deviation) if "bias_layer" in variable.name else 0.0
             variable.assign(tf.fill(variable.shape, start))
 
 

@@ -123,7 +123,7 @@ class PPOLearner(tf.Module):
         self._policy_weights = len(self.actor.trainable_weights)
 
     def _initialise(self, key: tf.Tensor) -> None:
-        networks.initialise(self.actor, self.critic, key)
+        networks.initialise(self.actor, self.critic, key, deviation=self.settings.networks.initial_deviation)
 
     def restart(self, key: tf.Tensor) -> None:
         """Forget everything: first weights from the key, empty optimiser and normalisers."""

@@ -65,7 +65,7 @@ class RecurrentPPOLearner(PPOLearner):
         self._weights, self._policy_weights = [*policy, *values], len(policy)
 
     def _initialise(self, key: tf.Tensor) -> None:
-        networks.initialise(self.actor, self.critic, key)
+        super()._initialise(key)
         self._policy_torso.initialise(seeding.fold(key, POLICY_TORSO))
         if self._value_torso is not self._policy_torso:
             self._value_torso.initialise(seeding.fold(key, VALUE_TORSO))

@@ -73,7 +73,8 @@ class ReinforceLearner(tf.Module):
         """Forget everything: first weights from the key, empty optimiser and normaliser."""
         for variable in self.state().values():
             variable.assign(tf.zeros_like(variable))
-        networks.initialise(self.actor, self.critic, seeding.fold(key, WEIGHTS))
+        deviation = self.settings.networks.initial_deviation
+        networks.initialise(self.actor, self.critic, seeding.fold(key, WEIGHTS), deviation=deviation)
 
     def state(self) -> dict[str, tf.Variable]:
         """Every variable that decides the future."""

@@ -5,7 +5,7 @@
 
 import dataclasses
 import sys
-from typing import Any
+from typing import Any, TypeGuard
 
 import gymnasium
 
@@ -135,11 +135,16 @@ TABLE: dict[str, Algorithm] = {
 """By the value of `agent.algorithm`."""
 
 
+def asks_for_deviation(agent: Agent) -> TypeGuard[PPO | Reinforce]:
+    """Whether an agent's first policy is to have another deviation than 1, which takes continuous actions."""
+    return isinstance(agent, PPO | Reinforce) and agent.networks.initial_deviation != 1
+
+
 def check(agent: Agent, env_id: str, action_space: gymnasium.Space[Any], masked: bool) -> None:
-    """Find out whether an algorithm can act in an environment.
+    """Find out whether an algorithm, and what it is asked to do, fits an environment's actions.
 
     Raises:
-        BadInput: if it cannot, with those that can.
+        BadInput: if it cannot act there, with those that can; or if it is given a deviation to choose with.
     """
     name = agent.algorithm
     reason = TABLE[name].refuses(action_space, masked)
@@ -150,6 +155,13 @@ def check(agent: Agent, env_id: str, action_space: gymnasium.Space[Any], masked:
             name,
             f"{' or '.join(able)}, as {env_id} {reason}",
             f"set agent.algorithm to {able[0]}, or choose another environment",
+        )
+    if asks_for_deviation(agent) and isinstance(action_space, gymnasium.spaces.Discrete):
+        raise BadInput(
+            "agent.networks.initial_deviation",
+            agent.networks.initial_deviation,
+            f"1, as {env_id} has a choice of {action_space.n} actions and no deviation",
+            "leave it out",
         )
 
 

@@ -41,7 +41,8 @@ def check(run_file: RunFile) -> None:
         _check_parameters(env_id, parameters)
         asked = _asked_of_a_model(run_file.agent)
         # Making the task imports TensorFlow: only for what PPO, which can act anywhere, does not ask.
-        env = make_task(env_id, parameters) if asked or not isinstance(run_file.agent, PPO) else None
+        plain = isinstance(run_file.agent, PPO) and not algorithms.asks_for_deviation(run_file.agent)
+        env = make_task(env_id, parameters) if asked or not plain else None
         if env is not None:
             algorithms.check(run_file.agent, env_id, env.action_space, masks(env))
         offered = offers(env) if env is not None and asked else []

@@ -62,6 +62,13 @@ class Networks(Section):
     critic: Layers = Field(default=(64, 64), description="Units of the value network's hidden layers.")
     shared: bool = Field(default=False, description="Policy and value share their hidden layers.")
     activation: Literal["tanh", "relu", "elu"] = Field(default="tanh", description="Activation of the hidden layers.")
+    initial_deviation: float = Field(
+        default=1.0,
+        ge=0.001,
+        le=100,
+        description="Deviation of the first policy's actions, in halves of their range, or in their own unit where they"
+        " have no bounds; learned from there on. For continuous actions alone.",
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

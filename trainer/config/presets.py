@@ -24,12 +24,15 @@ FOR_TASK = {
     ("slipway/Pendulum-v1", "sac"): "pendulum-sac",
     ("slipway/Pendulum-v1", "td3"): "pendulum-td3",
     ("slipway/Acrobot-v1", "ppo"): "acrobot-ppo",
+    ("slipway/Acrobot-v1", "dqn"): "acrobot-dqn",
     ("slipway/MountainCar-v0", "ppo"): "mountain-car-ppo",
     ("slipway/MountainCar-v0", "dqn"): "mountain-car-dqn",
     ("slipway/MountainCarContinuous-v0", "ppo"): "mountain-car-continuous-ppo",
+    ("slipway/MountainCarContinuous-v0", "sac"): "mountain-car-continuous-sac",
     ("slipway/MountainCarContinuous-v0", "td3"): "mountain-car-continuous-td3",
     ("slipway/JobShop-v0", "ppo"): "job-shop-ppo",
     ("slipway/LidarNavigation-v0", "ppo"): "lidar-navigation-ppo",
+    ("slipway/LidarNavigation-v0", "sac"): "lidar-navigation-sac",
     ("gymnasium:Pendulum-v1", "ppo"): "pendulum-ppo",
     ("gymnasium:Pendulum-v1", "sac"): "pendulum-sac",
     ("gymnasium:Pendulum-v1", "td3"): "pendulum-td3",
@@ -46,7 +49,7 @@ FOR_ACTIONS = {
 }
 """The preset for any other environment, by its kind of actions and the algorithm."""
 
-NEEDED_PARAMETERS: dict[str, dict[str, Any]] = {}
+NEEDED_PARAMETERS: dict[str, dict[str, Any]] = {"lidar-navigation-sac": {"actions": "continuous"}}
 """Parameters without which a preset's algorithm could not act in its task; others are left out where an id is given."""
 
 

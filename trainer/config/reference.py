@@ -27,6 +27,14 @@ A **schedule** is a number, which stays, or a mapping `{start, end, until}`: a s
 reached at the fraction `until` of the budgeted environment steps (1 if left out).
 
 `agent.algorithm` says which of the sections named `agent` below applies; [Algorithms](../algorithms.md) compares them.
+An environment's id in place of a file picks the preset for it and the algorithm that is asked for:
+
+```bash
+slipway train slipway/Pendulum-v1 --set agent.algorithm=td3
+```
+
+A file or a preset keeps its own settings: another algorithm over them is refused if it does not know one of them, with
+what to write instead. `--set 'agent={algorithm: td3}'` replaces the whole section.
 
 The least run file names an environment:
 

@@ -94,15 +94,14 @@ def _check_section(source: str, base: dict[str, Any], resolved: dict[str, Any], 
     had, asked = _algorithm_of(base), _algorithm_of(resolved)
     if had == asked or asked not in schema.forms_at(("agent",)) or not isinstance(base.get("agent"), dict):
         return
-    own = overrides.apply({**base, "agent": {}}, settings)["agent"]
-    strange = [
-        key for key in _strange(resolved["agent"], ("agent", asked)) if key not in _strange(own, ("agent", asked))
-    ]
+    path = ("agent", asked)
+    own = _strange(overrides.apply({**base, "agent": {}}, settings)["agent"], path)
+    strange = [key for key in _strange(resolved["agent"], path) if key not in own]
     if not strange:
         return
-    env_id = overrides.apply({"env": base.get("env")}, ())["env"]["id"]
-    name = presets.for_task(env_id, asked)
     if source in presets.names():
+        env_id = base["env"]["id"]
+        name = presets.for_task(env_id, asked)
         by_id = f"train {env_id} with --set agent.algorithm={asked}"
         cure = f"train {name}, or {by_id}" if name else f"{by_id}, which takes settings of {asked}"
     else:

@@ -164,8 +164,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "rl_value_loss",
         "",
-        "Error of the value network or the critics, squared (DQN: Huber, or with `distributional` cross entropy), averaged"
-        " over the iteration's minibatches.",
+        "Error of the value network or the critics, squared (DQN: Huber, or with `distributional` cross entropy),"
+        " averaged over the iteration's minibatches.",
         Kind.GAUGE,
         Group.LEARNING,
         better=Better.LOWER,

@@ -1,12 +1,15 @@
 """Networks: initialisation, sharing, masks."""
 
+import math
+
 import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.agents import actions, networks
-from trainer.config.models import Networks
+from trainer.agents import actions, make, networks
+from trainer.agents.learner import Task
+from trainer.config.models import PPO, Networks, Reinforce
 
 KEY = tf.constant([3, 4], tf.int32)
 DISCRETE = actions.head(gymnasium.spaces.Discrete(3))
@@ -14,7 +17,7 @@ DISCRETE = actions.head(gymnasium.spaces.Discrete(3))
 
 def made(**settings):
     pair = networks.build(Networks(**settings), (4,), DISCRETE)
-    networks.initialise(*pair, KEY)
+    networks.initialise(*pair, KEY, deviation=1.0)
     return pair
 
 
@@ -39,12 +42,30 @@ def test_shared_networks_have_one_set_of_hidden_layers():
     assert len(apart) - len(shared) == 4  # kernel and bias of both hidden layers
 
 
-def test_a_continuous_policy_starts_with_deviation_one():
+@pytest.mark.parametrize("wished", [0.05, 1.0, 3.0, 100.0])
+def test_a_continuous_policy_starts_with_the_deviation_that_is_asked_for(wished):
     head = actions.head(gymnasium.spaces.Box(-2, 2, (2,), np.float32))
     actor, critic = networks.build(Networks(), (4,), head)
-    networks.initialise(actor, critic, KEY)
+    networks.initialise(actor, critic, KEY, deviation=wished)
     _, deviation = head.parameters(actor(tf.zeros([5, 4]))[0])
-    np.testing.assert_allclose(deviation, np.ones((5, 2)), rtol=1e-6)
+    np.testing.assert_allclose(deviation, np.full((5, 2), wished), rtol=1e-5)
+
+
+def test_a_deviation_of_one_starts_at_the_bits_of_its_closed_form():
+    assert np.float32(actions.deviation_bias(1.0)) == np.float32(math.log(math.e - 1))
+
+
+@pytest.mark.parametrize("settings", [PPO, Reinforce])
+def test_learners_start_with_the_deviation_of_their_settings(settings):
+    chosen = settings(
+        num_envs=2,
+        rollout_steps=4,
+        networks={"initial_deviation": 0.3},
+        **({"minibatch_size": 8} if settings is PPO else {}),
+    )
+    task = Task((1,), gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32))
+    _, deviation = make.learner(task, chosen, KEY).act(tf.zeros([3, 1]), ())
+    np.testing.assert_allclose(deviation, np.full((3, 1), 0.3), rtol=1e-5)
 
 
 def test_masked_actions_have_no_probability():

@@ -81,6 +81,16 @@ def test_actions_that_an_algorithm_cannot_do_are_refused(algorithm, env_id, reas
     assert "set agent.algorithm to ppo" in error.cure
 
 
+@pytest.mark.parametrize("env_id", ["gymnasium:CartPole-v1", "slipway/CartPole-v1"])
+@pytest.mark.parametrize("algorithm", ["ppo", "reinforce"])
+def test_a_choice_has_no_deviation(env_id, algorithm):
+    agent = {"algorithm": algorithm, "networks": {"initial_deviation": 0.5}}
+    with pytest.raises(BadInput, match=r"agent\.networks\.initial_deviation") as caught:
+        check.check(load.validate({"env": env_id, "agent": agent}))
+    assert caught.value.value == 0.5
+    check.check(load.validate({"env": "slipway/Pendulum-v1", "agent": agent}))
+
+
 @pytest.mark.usefixtures("registered")
 def test_masks_are_refused_by_an_algorithm_without_them(monkeypatch):
     run_file = load.validate({"env": "gymnasium:Masked-v0", "agent": {"algorithm": "dqn"}})

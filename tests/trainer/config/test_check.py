@@ -266,7 +266,7 @@ def test_an_algorithm_that_cannot_act_in_an_environment_is_told_once():
     run_file = source.run_file("slipway/CartPole-v1", ["agent.algorithm=td3"])
     with pytest.raises(BadInput, match="has a choice of 2 actions"):
         check.check(run_file)
-    with pytest.raises(BadInput, match="set agent.algorithm to td3"):
+    with pytest.raises(BadInput, match=r"set agent\.algorithm to td3"):
         source.run_file("slipway/Pendulum-v1", ["agent.algorithm=tdd3"])
 
 
@@ -299,7 +299,7 @@ def test_a_file_of_another_algorithm_is_refused_once_and_layers_too(tmp_path, mo
     (tmp_path / "mine.yaml").write_text("env: slipway/CartPole-v1\nagent: {num_envs: 4}\n")
     assert source.run_file("mine.yaml", ["agent.algorithm=dqn"]).agent.algorithm == "dqn"
     # A key that the override itself has wrong is told as ever.
-    with pytest.raises(BadInput, match="agent.epochs"):
+    with pytest.raises(BadInput, match=r"agent\.epochs"):
         source.run_file("mine.yaml", ["agent.algorithm=dqn", "agent.epochs=3"])
 
 
