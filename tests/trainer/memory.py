@@ -1,5 +1,6 @@
 """Tasks whose observation does not say all that counts: only who remembers does well."""
 
+import dataclasses
 from typing import NamedTuple
 
 import gymnasium
@@ -20,7 +21,12 @@ class Walk(NamedTuple):
     step: tf.Tensor  # float32 [B]
 
 
-class Cue(TensorEnv[Params]):
+@dataclasses.dataclass(frozen=True)
+class CueParams:
+    masked: bool = False
+
+
+class Cue(TensorEnv[CueParams]):
     """A T-maze (Bakker 2001): the first observation shows a sign; at the junction, steps later, it pays to follow it.
 
     Actions go on (0), left (1) or right (2). At the junction the sign's side pays 1, all else -1, and the episode ends;
@@ -28,11 +34,11 @@ class Cue(TensorEnv[Params]):
     junction alone, and there nothing else.
     """
 
-    params_type = Params
+    params_type = CueParams
 
-    def __init__(self, *, masked: bool = False) -> None:
-        super().__init__(Params())
-        self.masked = masked
+    def __init__(self, params: CueParams | None = None, *, masked: bool = False) -> None:
+        super().__init__(params or CueParams(masked))
+        self.masked = self.params.masked
         self.observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.action_space = spaces.Discrete(3)
         self.max_episode_steps = 2 * STEPS

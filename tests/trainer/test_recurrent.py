@@ -86,57 +86,41 @@ def assert_same_bits(one, other):
     ids=["masked, shared", "apart, every setting"],
 )  # fmt: skip
 def test_a_restored_training_goes_on_with_the_same_bits(env, settings):
-    straight = TensorTraining(env, PPO(**SMALL, **settings), 8, 3)
-    straight.run(2)
-    saved = straight.state()
+    training = TensorTraining(env, PPO(**SMALL, **settings), 8, 3)
+    training.run(2)
+    saved = training.state()
     assert saved["rollout/memory/0"].any()
-    assert ("learner/memory/0" in saved) == (not straight.settings.networks.shared)
-    rows = straight.run(3)
-    again = TensorTraining(env, PPO(**SMALL, **settings), 8, 99)
-    fresh = again.state()
-    again.load(saved)
+    assert ("learner/memory/0" in saved) == (not training.settings.networks.shared)
+    rows, ended = training.run(3), training.state()
+    training.restart(99)
+    assert_same_bits(training.state(), TensorTraining(env, PPO(**SMALL, **settings), 8, 99).state())
+    training.load(saved)
     # Other numbers of iterations in a call must change nothing.
-    assert again.run(1) + again.run(2) == rows
-    assert_same_bits(again.state(), straight.state())
-    again.restart(99)
-    assert_same_bits(again.state(), fresh)
+    assert training.run(1) + training.run(2) == rows
+    assert_same_bits(training.state(), ended)
 
 
 def test_a_restored_training_on_gymnasium_goes_on_with_the_same_bits(registered):
     settings = PPO(**SMALL, networks={**PLAIN, "recurrent": {"units": 8}})
 
-    def start(seed):
-        return GymTraining(GymSource(registered, {"masked": True}, SMALL["num_envs"], seed, 0), settings, 4, seed)
-
-    straight, again = start(3), start(99)
+    source = GymSource(registered, {"masked": True}, SMALL["num_envs"], 3, 0)
+    training = GymTraining(source, settings, 4, 3)
     try:
-        straight.run(1)
-        saved = straight.state()
+        training.run(1)
+        saved = training.state()
         assert saved["memory/0"].any()
-        rows = [straight.run(1), straight.run(1)]
-        # The rest of the state is of the other seed, but for the source's, which a source of its own seed replays.
-        again.source.close()
-        again.source = GymSource(registered, {"masked": True}, SMALL["num_envs"], 3, 0)
-        again.load(saved)
-        assert [again.run(1), again.run(1)] == rows
-        assert_same_bits(again.state(), straight.state())
+        rows, ended = [training.run(1), training.run(1)], training.state()
+        training.load(saved)
+        assert [training.run(1), training.run(1)] == rows
+        assert_same_bits(training.state(), ended)
     finally:
-        straight.close()
-        again.close()
+        training.close()
 
 
 def test_episodes_of_evaluation_begin_without_memory_and_go_on_with_it(solved, target):
-    policy = solved.learner.policy(greedy=True)
-    settings = Evaluation(seeds=3, episodes_per_seed=20)
-    acts = {
-        "greedy": episodes.of_policy(target.env, policy),
-        "left": lambda state, *_: 0 * tf.cast(state.step, tf.int32),
-    }
-    scores = episodes.TensorEpisodes(target.env, acts, 3, 20)()
-    assert (scores["greedy"] == 1).all()
-    assert (scores["left"] == -1).all()
     with pytest.raises(TypeError):
-        policy(tf.zeros([1, 2]), None, None)
+        solved.learner.policy(greedy=True)(tf.zeros([1, 2]), None, None)
+    settings = Evaluation(seeds=3, episodes_per_seed=20, stochastic=False)
     said = protocol.evaluate(target, solved.learner, settings, target.goal(), training_seed=1, policy_step=1)
     assert said["policies"]["greedy"]["mean"] == 1
     assert said["exact"] == {}
