@@ -1,12 +1,13 @@
 """Tasks whose observation does not say all that counts: only who remembers does well."""
 
+import dataclasses
 from typing import NamedTuple
 
 import gymnasium
 import numpy as np
 import tensorflow as tf
-from tasks import Params
 from gymnasium import spaces
+from tasks import Params
 
 from envs import seeding
 from envs.core import NoiseLaw, TensorEnv, Transition
@@ -20,19 +21,24 @@ class Walk(NamedTuple):
     step: tf.Tensor  # float32 [B]
 
 
-class Cue(TensorEnv[Params]):
+@dataclasses.dataclass(frozen=True)
+class CueParams:
+    masked: bool = False
+
+
+class Cue(TensorEnv[CueParams]):
     """A T-maze (Bakker 2001): the first observation shows a sign; at the junction, steps later, it pays to follow it.
 
     Actions go on (0), left (1) or right (2). At the junction the sign's side pays 1, all else -1, and the episode ends;
-    before it actions do nothing. Whoever forgets gets 0 on average at most. With masks, sides are allowed at the junction
-    alone, and there nothing else. The sign is drawn by the noise, if any, of a step that ends an episode.
+    before it actions do nothing. Whoever forgets gets 0 on average at most. With masks, sides are allowed at the
+    junction alone, and there nothing else.
     """
 
-    params_type = Params
+    params_type = CueParams
 
-    def __init__(self, *, masked: bool = False) -> None:
-        super().__init__(Params())
-        self.masked = masked
+    def __init__(self, params: CueParams | None = None, *, masked: bool = False) -> None:
+        super().__init__(params or CueParams(masked))
+        self.masked = self.params.masked
         self.observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.action_space = spaces.Discrete(3)
         self.max_episode_steps = 2 * STEPS
@@ -66,7 +72,7 @@ class Blinking(NamedTuple):
 
 
 class Blinds(TensorEnv[Params]):
-    """Three places and noise of two outcomes, which pushes to the right or hides the place; place 2 ends the episode."""
+    """Three places, and noise that either helps a step to the right or hides the place; place 2 ends the episode."""
 
     params_type = Params
 
@@ -105,7 +111,9 @@ class GymCue(gymnasium.Env):
     def _seen(self):
         there = self._step == STEPS - 1
         mask = np.array([not there, there, there], np.int8)
-        return np.array([0 if self._step else self._cue, there], np.float32), {"action_mask": mask} if self.masked else {}
+        return np.array([0 if self._step else self._cue, there], np.float32), {
+            "action_mask": mask
+        } if self.masked else {}
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)

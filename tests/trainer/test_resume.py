@@ -44,6 +44,13 @@ CASES = {
             "agent.networks.layers": [32], "budget.env_steps": 4 * 8 * ITERATIONS,
         },
     ),
+    "recurrent": (
+        "cartpole-ppo",
+        {
+            "agent.num_envs": 16, "agent.rollout_steps": 16, "agent.minibatch_size": 64, "agent.epochs": 2,
+            "agent.networks.recurrent.units": 16, "budget.env_steps": 16 * 16 * ITERATIONS,
+        },
+    ),
 }  # fmt: skip
 COMMON = {"evaluation.seeds": 2, "evaluation.episodes_per_seed": 1, "checkpoint.interval_iterations": 1}
 
@@ -92,7 +99,8 @@ def kill_and_resume(folder, case, kills, seed):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("case", "kills", "seed"), [("tensor environment", 16, 1), ("gymnasium", 16, 2), ("replay", 6, 3)]
+    ("case", "kills", "seed"),
+    [("tensor environment", 16, 1), ("gymnasium", 16, 2), ("replay", 6, 3), ("recurrent", 4, 4)],
 )
 def test_kill_9_at_random_moments_changes_no_bit(tmp_path, references, case, kills, seed):
     run, survived = kill_and_resume(tmp_path, case, kills, seed)

@@ -193,6 +193,14 @@ iteration steps `num_envs` environments `rollout_steps` times, then makes `gradi
 drawn uniformly from it. `learning_starts` transitions come first; until then exploration is at its widest. An episode
 cut by a time limit is not over: its last state's value counts (Pardo et al. 2018, https://arxiv.org/abs/1712.00378).
 
+**Recurrence**: `agent.networks.recurrent` puts an LSTM or GRU layer behind the hidden layers, for tasks whose
+observation does not say all that counts. What it remembers is zero at an episode's start, goes on from one iteration to
+the next, and is part of each checkpoint. Learning replays each environment's steps from the memory before the first of
+them, with resets where episodes ended, and gradients flow back to there: `rollout_steps` is how far back the learner
+looks. Minibatches hold whole environments. A state that a time limit cuts is valued with the memory that it was reached
+with. Masks, average reward and the law of the noise go together with it; an exact score and a picture of the policy do
+not, as it is no function of states.
+
 **REINFORCE** makes one gradient step an iteration, on all of its transitions. A return that the end of the rollout or a
 time limit cuts is completed by the baseline's value there, so that no transition is thrown away and long episodes do
 not count less than short ones; returns of episodes that ended are complete.

@@ -122,7 +122,18 @@ def score_meaning(run: RunData) -> list[str]:
         )
     if evaluation.exact:
         sentences.append(_exact_words(evaluation.exact, score))
+    elif _remembers(run):
+        sentences.append(
+            "There is no exact score: the policy remembers what an episode has shown (`agent.networks.recurrent`), so it "
+            "is no function of the task's states."
+        )
     return sentences
+
+
+def _remembers(run: RunData) -> bool:
+    agent = run.run_file.get("agent")
+    networks = agent.get("networks") if isinstance(agent, dict) else None
+    return isinstance(networks, dict) and networks.get("recurrent") is not None
 
 
 def told(run: RunData) -> list[str]:

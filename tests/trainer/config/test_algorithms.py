@@ -33,6 +33,12 @@ def test_in_the_schema_a_section_is_one_algorithm_alone():
         assert ("algorithm" in required) == (name != "ppo")
 
 
+def test_recurrence_is_where_the_table_says():
+    for row in algorithms.TABLE.values():
+        networks = row.settings.model_fields["networks"].annotation
+        assert ("recurrent" in networks.model_fields) == row.recurrence
+
+
 class Masked(gymnasium.Env):
     """Says at its reset which of two actions are allowed."""
 
