@@ -42,7 +42,7 @@ soak: .venv/.dev ## Kill and resume for a long time (an hour or so)
 bench: .venv/.trainer ## Compare speed with Stable-Baselines3 and a JAX program, side by side
 	.venv/bin/python -m benchmarks.run
 
-bench-learning: .venv/.trainer ## Measure the learning quality on lost sales
+bench-learning: .venv/.trainer ## Measure the learning quality on all tasks (hours; goes on where it stopped)
 	.venv/bin/python -m benchmarks.learning
 
 hooks: .venv/.dev ## Check style before each commit

@@ -75,8 +75,11 @@ def _panel(axes: Any, task: Task, case: Case, curves: list[Any]) -> None:
     lines = [(name, value, INK, "-") for name, value in task.lines]
     # An aim can stand beside a curve if it is one of the score, and not of a gap or of other episodes.
     aims = [each.aim for each in case.measures if each.key == "score" and each.aim is not None and not each.in_interval]
-    lines += [("aim", aim, MUTED, "--") for aim in aims]
-    axes.set_ylim(value_limits(curves, [line[1] for line in lines]))
+    lines += [("aim", aim, MUTED, "--") for aim in aims if aim not in dict(task.lines).values()]
+    low, high = value_limits(curves, [])
+    seen = [low, high, *(line[1] for line in lines)]
+    margin = 0.06 * (max(seen) - min(seen))
+    axes.set_ylim(min(seen) - margin, max(seen) + margin)
     for name, value, colour, dashes in lines:
         axes.axhline(value, color=colour, linewidth=0.9, linestyle=dashes)
         axes.annotate(

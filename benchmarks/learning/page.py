@@ -178,11 +178,15 @@ def _overview(entries: Mapping[str, Entry]) -> list[str]:
 
 
 def _told(task: Task, entries: Mapping[str, Entry]) -> list[str]:
-    lines = []
+    """What agents were told beyond samples; those that were told the same stand together."""
+    told: dict[tuple[str, ...], list[str]] = {}
     for case in cases.of_task(task.key):
-        entry = entries.get(case.name)
-        if entry is not None and entry["told"]:
-            lines += ["", f"What `{case.name}` was told:", "", *(f"- {sentence}" for sentence in entry["told"])]
+        if case.name in entries and entries[case.name]["told"]:
+            told.setdefault(tuple(entries[case.name]["told"]), []).append(f"`{case.preset}`")
+    lines = []
+    for sentences, names in told.items():
+        lines += ["", f"What {' and '.join(dict.fromkeys(names))} learned from besides samples:", ""]
+        lines += [f"- {sentence}" for sentence in sentences]
     if lines and task.key == "lost-sales":
         lines += [
             "",
