@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 from trainer import skeleton
@@ -16,13 +17,24 @@ ENV_ID = "room_heater:room_heater/RoomHeater-v0"
 ROOT = Path(__file__).parents[2]
 
 
-def slipway(*arguments, cwd):
-    """As the installed command runs it: the current folder is not on the import path."""
+def begin(*arguments, cwd):
+    """A process as the installed command runs it: the current folder is not on the import path."""
     code = "import sys; sys.path = [p for p in sys.path if p]; from trainer.cli import main; main()"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=environment
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+
+
+def slipway(*arguments, cwd):
+    """The same, finished."""
+    process = begin(*arguments, cwd=cwd)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +77,57 @@ def test_it_trains_at_once_and_is_evaluated_and_simulated(place):
     elsewhere = slipway("evaluate", str(place / "runs/warm"), cwd=ROOT)
     assert elsewhere.returncode == 2
     assert "a module that can be imported, which room_heater cannot" in elsewhere.stderr
+
+
+def kept(run):
+    """Every file of a run but its lock, with its bits."""
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_run_is_resumed_to_the_same_bits_where_its_module_lies_and_refused_elsewhere(place, tmp_path):
+    settings = {
+        "agent": {"num_envs": 8, "rollout_steps": 16, "minibatch_size": 32, "epochs": 8},
+        "budget.env_steps": 8 * 16 * 60,
+        "evaluation": {"seeds": 2, "episodes_per_seed": 1},
+        "checkpoint.interval_iterations": 1,
+    }
+    store = tmp_path / "runs"
+    pairs = [item for key, value in settings.items() for item in ("--set", f"{key}={json.dumps(value)}")]
+    arguments = ["train", ENV_ID, *pairs, "--store", str(store), "--quiet", "--run-id"]
+    straight = slipway(*arguments, "straight", cwd=place)
+    assert straight.returncode == 0, straight.stderr
+
+    run = store / "killed"
+    with begin(*arguments, "killed", cwd=place) as process:
+        arrived = processes.wait_for_checkpoint(process, run, 8 * 16, timeout=240)
+        process.kill()
+        process.communicate()
+    assert arrived
+    assert processes.status(run)["state"] == "running"  # it had no time to say anything else
+    before = kept(run)
+
+    elsewhere = slipway("resume", str(run), cwd=tmp_path)
+    assert elsewhere.returncode == 2
+    first, second, third = elsewhere.stderr.splitlines()
+    assert first == f"slipway: env.id: '{ENV_ID}' is not allowed"
+    assert "a module that can be imported, which room_heater cannot" in second
+    assert "go to the folder that it lies in" in third
+    assert kept(run) == before
+
+    # The module is there, and no longer registers the task.
+    (tmp_path / "room_heater.py").write_text("")
+    other = slipway("resume", str(run), cwd=tmp_path)
+    assert other.returncode == 2
+    assert "an id that room_heater registers: it registers none" in other.stderr
+    assert "Traceback" not in other.stderr
+    assert kept(run) == before
+
+    resumed = slipway("resume", str(run), "--quiet", cwd=place)
+    assert resumed.returncode == 0, resumed.stderr
+    assert processes.status(run)["resumes"] == 1
+    processes.assert_same_training(run, store / "straight")
 
 
 def test_the_id_is_known_where_it_lies(place):
