@@ -9,7 +9,9 @@ from tf_agents.networks import encoding_network, mask_splitter_network, network
 from tf_agents.specs import tensor_spec
 
 from envs import seeding
+from envs.core import Entities
 from trainer.agents.actions import DEVIATION_BIAS, PolicyHead
+from trainer.agents.equivariant import Encoder, EntityActor, EntityCritic
 from trainer.config.models import Networks
 from trainer.config.off_policy import ActorCritics, QNetwork
 
@@ -73,15 +75,20 @@ class Critic(network.Network):
         return tf.squeeze(self._value(features), -1), network_state
 
 
-def build(settings: Networks, observation_shape: tuple[int, ...], head: PolicyHead) -> tuple[Actor, Critic]:
+def build(
+    settings: Networks, observation_shape: tuple[int, ...], head: PolicyHead, entities: Entities | None = None
+) -> tuple[Any, Any]:
     """Actor and critic with their variables.
 
     Args:
         settings: from the run file.
         observation_shape: of one observation.
         head: the action space's.
+        entities: how observations are made up, for permutation-equivariant networks.
     """
     spec = tensor_spec.TensorSpec(observation_shape, tf.float32, "observation")
+    if settings.kind == "permutation-equivariant":
+        return _equivariant(settings, spec, head, entities)
 
     def encoder(units: tuple[int, ...]) -> Any:
         return encoding_network.EncodingNetwork(spec, fc_layer_params=units, activation_fn=settings.activation)
@@ -89,6 +96,20 @@ def build(settings: Networks, observation_shape: tuple[int, ...], head: PolicyHe
     hidden = encoder(settings.actor)
     actor = Actor(spec, hidden, head.projection())
     critic = Critic(spec, hidden if settings.shared else encoder(settings.critic))
+    actor.create_variables()
+    critic.create_variables()
+    return actor, critic
+
+
+def _equivariant(
+    settings: Networks, spec: Any, head: PolicyHead, entities: Entities | None
+) -> tuple[EntityActor, EntityCritic]:
+    if entities is None:
+        raise ValueError("permutation-equivariant networks need a task whose observations are made up of entities")
+    hidden = Encoder(entities, settings.actor, settings.activation, settings.rounds)
+    apart = Encoder(entities, settings.critic, settings.activation, settings.rounds)
+    actor = EntityActor(spec, hidden, head)
+    critic = EntityCritic(spec, hidden if settings.shared else apart)
     actor.create_variables()
     critic.create_variables()
     return actor, critic
@@ -108,7 +129,7 @@ def _split(pair: Any) -> tuple[Any, Any]:
     return pair[0], pair[1]
 
 
-def initialise(actor: Actor, critic: Critic, key: tf.Tensor) -> None:
+def initialise(actor: network.Network, critic: network.Network, key: tf.Tensor) -> None:
     """Set all weights, as a function of the key alone: orthogonal kernels (Saxe et al. 2014), zero biases.
 
     The deviation of a normal policy starts at 1.
@@ -129,7 +150,7 @@ def initialise(actor: Actor, critic: Critic, key: tf.Tensor) -> None:
             variable.assign(tf.fill(variable.shape, start))
 
 
-def unique(actor: Actor, critic: Critic) -> list[tf.Variable]:
+def unique(actor: network.Network, critic: network.Network) -> list[tf.Variable]:
     """All trainable variables, each once, the actor's first."""
     own = {id(variable) for variable in actor.trainable_weights}
     return [*actor.trainable_weights, *(v for v in critic.trainable_weights if id(v) not in own)]
