@@ -14,6 +14,7 @@ from trainer.agents.learner import Learner, Task
 from trainer.config.models import Agent
 from trainer.errors import SlipwayError
 from trainer.rollout.base import EpisodeSums, Trajectories
+from trainer.rollout.best_of import BestOfEpisodes
 from trainer.rollout.gym import GymSource
 from trainer.rollout.tensor import TensorRollout
 from trainer.segments import Window
@@ -146,13 +147,8 @@ class TensorTraining(_Base):
         super().__init__(
             Task(tuple(env.observation_space.shape), env.action_space, masked, env), settings, iterations, seed
         )
-        self.rollout = TensorRollout(
-            env,
-            settings.num_envs,
-            self.learner.head,
-            self._start_key(),
-            self.learner.recording,
-        )
+        rollout = TensorRollout if self.learner.recording.best_of is None else BestOfEpisodes
+        self.rollout = rollout(env, settings.num_envs, self.learner.head, self._start_key(), self.learner.recording)
         self._many = tf.function(self._iterate_many, jit_compile=True, autograph=False)
 
     def restart(self, seed: int) -> None:

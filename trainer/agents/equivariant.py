@@ -116,7 +116,7 @@ class EntityActor(network.DistributionNetwork):
     def __init__(self, observation_spec: Any, encoder: Encoder, head: PolicyHead) -> None:
         spec = head.projection().output_spec
         super().__init__(input_tensor_spec=observation_spec, state_spec=(), output_spec=spec, name="EntityActor")
-        self._encoder = encoder
+        self.encoder = encoder
         self._compare = WithContext(encoder.units)
         self._logit = tf.keras.layers.Dense(1, name="logit")
 
@@ -133,7 +133,7 @@ class EntityActor(network.DistributionNetwork):
         Each entity is compared with those that are allowed.
         """
         del step_type, training
-        features, _, present = self._encoder(observation)
+        features, _, present = self.encoder(observation)
         rivals = present if mask is None else tf.logical_and(present, mask)
         compared = tf.nn.relu(self._compare((features, pooled(features, rivals))))
         logits = LOGIT_LIMIT * tf.tanh(self._logit(compared)[..., 0] * (1.0 / LOGIT_LIMIT))

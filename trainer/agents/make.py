@@ -7,9 +7,11 @@ from trainer.agents.learner import Learner, Task
 from trainer.agents.ppo import PPOLearner
 from trainer.agents.reinforce import ReinforceLearner
 from trainer.agents.sac import SACLearner
+from trainer.agents.self_labelling import SelfLabellingLearner
 from trainer.agents.td3 import TD3Learner
 from trainer.config.models import PPO, Agent, Reinforce
 from trainer.config.off_policy import DQN, SAC, TD3
+from trainer.config.self_labelling import SelfLabelling
 
 
 def learner(task: Task, settings: Agent, key: tf.Tensor) -> Learner:
@@ -31,3 +33,5 @@ def learner(task: Task, settings: Agent, key: tf.Tensor) -> Learner:
             return TD3Learner(task, settings, key)
         case Reinforce():
             return ReinforceLearner(task, settings, key)
+        case SelfLabelling():
+            return SelfLabellingLearner(task, settings, key)

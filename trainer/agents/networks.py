@@ -12,7 +12,7 @@ from envs import seeding
 from envs.core import Entities
 from trainer.agents.actions import DEVIATION_BIAS, PolicyHead
 from trainer.agents.equivariant import Encoder, EntityActor, EntityCritic
-from trainer.config.models import Networks
+from trainer.config.networks import Networks
 from trainer.config.off_policy import ActorCritics, QNetwork
 
 POLICY_GAIN = 0.01
@@ -88,7 +88,7 @@ def build(
     """
     spec = tensor_spec.TensorSpec(observation_shape, tf.float32, "observation")
     if settings.kind == "permutation-equivariant":
-        return _equivariant(settings, spec, head, entities)
+        return _equivariant(settings, spec, head, _needed(entities))
 
     def encoder(units: tuple[int, ...]) -> Any:
         return encoding_network.EncodingNetwork(spec, fc_layer_params=units, activation_fn=settings.activation)
@@ -101,16 +101,34 @@ def build(
     return actor, critic
 
 
-def _equivariant(
-    settings: Networks, spec: Any, head: PolicyHead, entities: Entities | None
-) -> tuple[EntityActor, EntityCritic]:
+def policy(
+    settings: Networks, observation_shape: tuple[int, ...], head: PolicyHead, entities: Entities | None = None
+) -> network.DistributionNetwork:
+    """An actor alone, with its variables; arguments as of `build`."""
+    spec = tensor_spec.TensorSpec(observation_shape, tf.float32, "observation")
+    if settings.kind == "permutation-equivariant":
+        return _entity_actor(settings, spec, head, _needed(entities))
+    return actor(spec, settings.actor, settings.activation, head.projection())
+
+
+def _needed(entities: Entities | None) -> Entities:
     if entities is None:
         raise ValueError("permutation-equivariant networks need a task whose observations are made up of entities")
-    hidden = Encoder(entities, settings.actor, settings.activation, settings.rounds)
+    return entities
+
+
+def _entity_actor(settings: Networks, spec: Any, head: PolicyHead, entities: Entities) -> EntityActor:
+    made = EntityActor(spec, Encoder(entities, settings.actor, settings.activation, settings.rounds), head)
+    made.create_variables()
+    return made
+
+
+def _equivariant(
+    settings: Networks, spec: Any, head: PolicyHead, entities: Entities
+) -> tuple[EntityActor, EntityCritic]:
+    actor = _entity_actor(settings, spec, head, entities)
     apart = Encoder(entities, settings.critic, settings.activation, settings.rounds)
-    actor = EntityActor(spec, hidden, head)
-    critic = EntityCritic(spec, hidden if settings.shared else apart)
-    actor.create_variables()
+    critic = EntityCritic(spec, actor.encoder if settings.shared else apart)
     critic.create_variables()
     return actor, critic
 
