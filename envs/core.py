@@ -84,9 +84,9 @@ class Score:
 class Entities:
     """How an observation is made up where the task is to choose one of some alike things: jobs, vehicles, customers.
 
-    An observation is a row: `count` groups of `width` numbers, one for each entity and each with the same meanings, then
-    `common` numbers about the whole. Action i, of `Discrete(count)`, names entity i. An entity whose numbers are all 0 is
-    absent. Numbering the entities otherwise changes nothing but the order of groups and actions.
+    An observation is a row: `count` groups of `width` numbers, one for each entity and each with the same meanings,
+    then `common` numbers about the whole. Action i, of `Discrete(count)`, names entity i. An entity whose numbers are
+    all 0 is absent. Numbering the entities otherwise changes nothing but the order of groups and actions.
     """
 
     count: int

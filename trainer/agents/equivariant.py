@@ -52,7 +52,7 @@ def pooled(features: tf.Tensor, among: tf.Tensor) -> tf.Tensor:
     return tf.concat([tf.reduce_sum(features * weight, 1) / count, tf.where(some, greatest, 0.0)], 1)
 
 
-class WithContext(tf.keras.layers.Layer):  # type: ignore[misc]  # tf_keras is untyped
+class WithContext(tf.keras.layers.Layer):
     """A linear layer on each entity's features together with what all entities share: `x W + c V + b`.
 
     Args:
@@ -70,7 +70,7 @@ class WithContext(tf.keras.layers.Layer):  # type: ignore[misc]  # tf_keras is u
         return self._own(own) + self._context(context)[:, None]
 
 
-class Encoder(tf.keras.layers.Layer):  # type: ignore[misc]
+class Encoder(tf.keras.layers.Layer):
     """Features of each entity: hidden layers, then rounds in which each looks at all.
 
     A round adds `W relu(V [h, c])` to the features h, where the context c is a layer on their mean and greatest value.

@@ -100,9 +100,7 @@ class PPOLearner(tf.Module):
             noise_group=settings.common_random_numbers,
         )
         self.head = actions.head(task.action_space)
-        self.actor, self.critic = networks.build(
-            settings.networks, task.observation_shape, self.head, task.entities
-        )
+        self.actor, self.critic = networks.build(settings.networks, task.observation_shape, self.head, task.entities)
         self.normaliser = normalisation.chosen(settings.observation_normalisation, task.observation_shape, task.env)
         self.return_scale = (
             normalisation.ReturnScale(settings.num_envs, settings.discount) if settings.return_normalisation else None

@@ -17,7 +17,7 @@ WEIGHTS, SHUFFLE = 1301, 1302
 
 
 class SelfLabellingLearner(tf.Module):
-    """A policy that imitates the best of its own episodes (Corsini et al. 2024, https://arxiv.org/abs/2401.11849, eq. 3).
+    """A policy that imitates the best of its own episodes (Corsini et al. 2024, https://arxiv.org/abs/2401.11849).
 
     The loss is the mean of `-log p(action)` over the choices of the best episodes. Steps at which only one action is
     allowed are no choices: they count in neither loss nor entropy, nor does what follows an episode's end.
@@ -97,8 +97,8 @@ class SelfLabellingLearner(tf.Module):
 
             def minibatch(i: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 chosen = tf.slice(order, [i * size], [size])
-                part = tf.nest.map_structure(lambda x: tf.gather(x, chosen), (observation, mask, action, choice))
-                return i + 1, sums + self._gradient_step(*part, entropy_coefficient)
+                given = tf.nest.map_structure(lambda x: tf.gather(x, chosen), (observation, mask, action, choice))
+                return i + 1, sums + self._gradient_step(given, entropy_coefficient)
 
             return number + 1, tf.while_loop(
                 lambda i, _: i < minibatches, minibatch, (tf.constant(0), sums), parallel_iterations=1
@@ -111,10 +111,9 @@ class SelfLabellingLearner(tf.Module):
         self.normaliser.update(flat(batch.observation))
         return loss, entropy, norm, rate, tf.reduce_mean(tf.reduce_sum(batch.reward, 0))
 
-    def _gradient_step(
-        self, observation: tf.Tensor, mask: Any, action: tf.Tensor, choice: tf.Tensor, entropy_coefficient: tf.Tensor
-    ) -> tf.Tensor:
-        """One step of Adam on one minibatch; loss, entropy and the gradient's norm, float32 [3]."""
+    def _gradient_step(self, given: tuple[Any, ...], entropy_coefficient: tf.Tensor) -> tf.Tensor:
+        """One step of Adam on (observation, mask, action, whether it is a choice); loss, entropy, gradient's norm."""
+        observation, mask, action, choice = given
         weight = choice / tf.maximum(tf.reduce_sum(choice), 1.0)
         with tf.GradientTape() as tape:
             parameters = self._act(observation, mask)
@@ -132,7 +131,7 @@ class SelfLabellingLearner(tf.Module):
 
 
 def choices(batch: Trajectories) -> tf.Tensor:
-    """Which steps of whole episodes let the policy choose, bool [T, B]: before the end, and with two actions at least."""
+    """Which steps of whole episodes are choices, bool [T, B]: until the end, and among two actions or more."""
     ended = tf.cast(tf.logical_or(batch.terminated, batch.truncated), tf.float32)
     running = tf.cumsum(ended, axis=0, exclusive=True) < 1.0
     if isinstance(batch.mask, tuple):

@@ -29,7 +29,7 @@ class SelfLabelling(Section):
     rollout_steps: int = Field(
         default=128, ge=1, le=1 << 20, description="Steps of an episode at most; longer ones count as far as they came."
     )
-    epochs: int = Field(default=1, ge=1, le=1000, description="Passes over the choices of an iteration's best episodes.")
+    epochs: int = Field(default=1, ge=1, le=1000, description="Passes over an iteration's choices.")
     minibatch_size: int = Field(default=256, ge=1, le=1 << 20, description="Choices in one gradient step.")
     learning_rate: Annotated[Schedule, Within(0, 1, positive_start=True)] = Field(
         default_factory=constant(3e-4), description="Adam's step size."

@@ -19,6 +19,7 @@ from trainer.agents.learner import Task
 from trainer.checkpoint import Checkpoints
 from trainer.config.models import RunFile
 from trainer.errors import BadInput
+from trainer.evaluation.schedule_files import Scheduled, bound
 from trainer.run.directory import RunDirectory
 
 ENV_ID = "slipway/JobShop-v0"
@@ -83,6 +84,12 @@ class Dispatcher:
         each = plan.samples // 2 if plan.mirror else plan.samples
         return decoding.decode(env, instance, sampled, key, samples=each, mirror=plan.mirror)
 
+    def scheduled(self, name: str, instance: Instance, plan: Plan) -> Scheduled:
+        """The same, with the instance's name and a lower bound."""
+        found = self.schedule(instance, plan)
+        least = bound(self._of_size(instance.jobs, instance.machine_count)[0], instance)
+        return Scheduled(name, instance, found.starts, found.makespan, least, len(found.makespans))
+
     def _made(self, jobs: int, machines: int) -> tuple[JobShop, StatePolicy, StatePolicy]:
         """The task of a size, the greedy policy and the one that draws."""
         given = {**self._run_file.env.parameters, "instance": "", "jobs": jobs, "machines": machines}
@@ -134,5 +141,8 @@ def gaps(dispatcher: Dispatcher, names: Sequence[str], samples: int = 64, seed: 
     """
     plans = [Plan(), Plan(mirror=True), Plan(samples, seed=seed), Plan(samples, mirror=True, seed=seed)]
     best = library.best_known_makespans()
-    table = [[dispatcher.schedule(library.named(name), plan).makespan / best[name] - 1 for plan in plans] for name in names]
-    return Gaps(*np.mean(table, 0).tolist(), samples)
+    table = [
+        [dispatcher.schedule(library.named(name), plan).makespan / best[name] - 1 for plan in plans] for name in names
+    ]
+    greedy, greedy_mirrored, best_of, best_of_mirrored = np.mean(table, 0).tolist()
+    return Gaps(greedy, greedy_mirrored, best_of, best_of_mirrored, samples)
