@@ -81,6 +81,20 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True)
+class Entities:
+    """How an observation is made up where the task is to choose one of some alike things: jobs, vehicles, customers.
+
+    An observation is a row: `count` groups of `width` numbers, one for each entity and each with the same meanings,
+    then `common` numbers about the whole. Action i, of `Discrete(count)`, names entity i. An entity whose numbers are
+    all 0 is absent. Numbering the entities otherwise changes nothing but the order of groups and actions.
+    """
+
+    count: int
+    width: int
+    common: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ExactScore:
     """The score of a deterministic policy, computed without sampling.
 
@@ -153,6 +167,10 @@ class TensorEnv(abc.ABC, Generic[ParamsT]):
     def action_mask(self, state: State) -> tf.Tensor | None:
         """Which discrete actions are allowed, bool [B, n]; None if all always are."""
         del state
+        return None
+
+    def entities(self) -> Entities | None:
+        """How observations are made up of entities among which an action chooses; None if they are not."""
         return None
 
     def noise_law(self) -> NoiseLaw | None:

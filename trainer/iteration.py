@@ -16,6 +16,7 @@ from trainer.config.models import Agent
 from trainer.errors import SlipwayError
 from trainer.policy import Memory, forget, nothing
 from trainer.rollout.base import EpisodeSums, Trajectories
+from trainer.rollout.best_of import BestOfEpisodes
 from trainer.rollout.gym import GymSource
 from trainer.rollout.tensor import TensorRollout
 from trainer.segments import Window
@@ -148,14 +149,19 @@ class TensorTraining(_Base):
         super().__init__(
             Task(tuple(env.observation_space.shape), env.action_space, masked, env), settings, iterations, seed
         )
-        self.rollout = TensorRollout(
-            env,
-            settings.num_envs,
-            self.learner.head,
-            self._start_key(),
-            self.learner.recording,
-            self.learner.memory_widths,
-        )
+        if self.learner.recording.best_of is None:
+            self.rollout: TensorRollout | BestOfEpisodes = TensorRollout(
+                env,
+                settings.num_envs,
+                self.learner.head,
+                self._start_key(),
+                self.learner.recording,
+                self.learner.memory_widths,
+            )
+        else:
+            self.rollout = BestOfEpisodes(
+                env, settings.num_envs, self.learner.head, self._start_key(), self.learner.recording
+            )
         self._many = tf.function(self._iterate_many, jit_compile=True, autograph=False)
 
     def restart(self, seed: int) -> None:

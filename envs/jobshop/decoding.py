@@ -14,7 +14,7 @@ from envs.core import StatePolicy
 from envs.jobshop import schedule
 from envs.jobshop.dynamics import JobShop, starts_of
 from envs.jobshop.schedule import Instance, Integers
-from envs.jobshop.shop import State
+from envs.jobshop.shop import State, finished
 
 
 class Decoded(NamedTuple):
@@ -64,7 +64,9 @@ def _runner(env: JobShop, policy: StatePolicy) -> "tf.types.experimental.Generic
         def body(t: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
             return t + 1, env.step(state, policy(state, seeding.fold(key, t)), ())[0]
 
-        dispatches = env.jobs * env.machines
-        return tf.while_loop(lambda t, _: t < dispatches, body, (0, state), parallel_iterations=1)[1]
+        def goes_on(t: tf.Tensor, state: State) -> tf.Tensor:
+            return tf.logical_and(t < env.jobs * env.machines, tf.logical_not(tf.reduce_all(finished(state))))
+
+        return tf.while_loop(goes_on, body, (0, state), parallel_iterations=1)[1]
 
     return tf.function(run, jit_compile=True, autograph=False)

@@ -76,9 +76,10 @@ class JobShop(TensorEnv[Params]):
         return ()
 
     def step(self, state: State, action: tf.Tensor, noise: tuple[()]) -> tuple[State, Transition]:
-        """One dispatch."""
+        """One dispatch, and forced ones as the parameters say."""
         del noise
-        following = shop.dispatch(state, shop.decide(state, self.params.delay), action)
+        delay, forced = self.params.delay, self.params.forced_dispatches
+        following = shop.dispatch(state, shop.decide(state, delay), action, delay, forced)
         untouched = tf.reduce_sum(state.dispatched, 1) < 1.0
         fall = tf.where(untouched, 0.0, state.bound) - following.bound
         return following, Transition(fall, shop.finished(following))
@@ -90,6 +91,10 @@ class JobShop(TensorEnv[Params]):
     def action_mask(self, state: State) -> tf.Tensor:
         """The jobs that compete, bool [B, jobs]; job 0 when all is scheduled."""
         return shop.decide(state, self.params.delay).allowed
+
+    def entities(self) -> core.Entities:
+        """Jobs."""
+        return core.Entities(self.jobs, len(features.JOB), len(features.SHOP))
 
     def optimum(self) -> float | None:
         """The least makespan of the named instance (`exact.optimum`); None for random ones."""

@@ -69,8 +69,7 @@ def optimum(params: model.Params) -> int | None:
     instance = model.fixed_instance(params)
     if instance is None:
         return None
-    known = library.optimal_makespans().get(params.instance)
-    if known is not None:
-        return known
+    if params.instance in library.names():
+        return library.optimal_makespans().get(params.instance)
     (found,) = solve([instance])
     return found.makespan if found is not None and found.proved else None

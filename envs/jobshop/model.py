@@ -31,7 +31,10 @@ class Params:
         1.0,
     )
     episode_dispatches: int = parameter(
-        0, "Dispatches after which an episode is cut; 0: it ends when all operations are scheduled.", 0, 10**6
+        0, "Steps after which an episode is cut; 0: it ends when all operations are scheduled.", 0, 10**6
+    )
+    forced_dispatches: int = parameter(
+        0, "How many dispatches that leave no choice a step makes by itself after its own, at most.", 0, 16
     )
 
     def __post_init__(self) -> None:

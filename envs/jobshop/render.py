@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from envs import drawing
+from envs.jobshop.schedule import Instance, Integers, makespan
 from envs.jobshop.shop import State
 
 HEIGHT, WIDTH, MARGIN = 240, 480, 12
@@ -28,22 +30,41 @@ def gantt(state: State) -> drawing.Picture:
     A bar is an operation on its machine. The orange line is the lower bound on the makespan, the makespan itself once
     all is scheduled.
     """
+    return chart(state.durations, state.starts, float(state.bound))
+
+
+def schedule(instance: Instance, starts: Integers) -> drawing.Picture:
+    """A whole schedule of an instance, int64 [J, M] in its order; RGB [240, 480, 3]."""
+    durations, by_machine = np.empty(starts.shape), np.empty(starts.shape)
+    np.put_along_axis(durations, instance.machines, instance.durations, 1)
+    np.put_along_axis(by_machine, instance.machines, starts, 1)
+    return chart(durations, by_machine, makespan(instance, starts))
+
+
+def chart(durations: npt.NDArray[Any], starts: npt.NDArray[Any], line: float) -> drawing.Picture:
+    """Bars for the operations that are scheduled, and a line at one time; RGB [240, 480, 3].
+
+    Args:
+        durations: [J, M], by machine.
+        starts: likewise; negative where not scheduled.
+        line: where it is, in units of time.
+    """
     picture = drawing.blank(HEIGHT, WIDTH)
-    jobs, machines = state.durations.shape
-    busiest = max(state.durations.sum(0).max(), state.durations.sum(1).max(), 1.0)
-    scale = (WIDTH - 2 * MARGIN) / max(ROOM * busiest, float(state.bound))
+    jobs, machines = durations.shape
+    busiest = max(durations.sum(0).max(), durations.sum(1).max(), 1.0)
+    scale = (WIDTH - 2 * MARGIN) / max(ROOM * busiest, line)
     pitch = (HEIGHT - 2 * MARGIN) / machines
     gap = 1 if pitch > 4 else 0
     for machine in range(machines):
         top = MARGIN + machine * pitch
         drawing.rectangle(picture, MARGIN, top + pitch - 1, WIDTH - 2 * MARGIN, 1, drawing.GREY)
         for job in range(jobs):
-            start = float(state.starts[job, machine])
+            start = float(starts[job, machine])
             if start >= 0:
-                left, length = MARGIN + start * scale, float(state.durations[job, machine]) * scale
+                left, length = MARGIN + start * scale, float(durations[job, machine]) * scale
                 drawing.rectangle(picture, left, top + gap, max(length - 1, 1), pitch - 2 * gap, colour(job, jobs))
     drawing.rectangle(picture, MARGIN, MARGIN, 1, HEIGHT - 2 * MARGIN, drawing.INK)
-    drawing.rectangle(picture, MARGIN + float(state.bound) * scale, MARGIN, 2, HEIGHT - 2 * MARGIN, drawing.ORANGE)
+    drawing.rectangle(picture, MARGIN + line * scale, MARGIN, 2, HEIGHT - 2 * MARGIN, drawing.ORANGE)
     return picture
 
 

@@ -116,14 +116,27 @@ def decide(state: State, delay: float) -> Decision:
     return Decision(unfinished, machine, duration, start, turn, time[:, 0], allowed)
 
 
-def dispatch(state: State, decision: Decision, job: tf.Tensor) -> State:
+def dispatch(state: State, decision: Decision, job: tf.Tensor, delay: float = 0.0, forced: int = 0) -> State:
     """Schedules a job's next operation as early as it can start. When all is scheduled, nothing changes.
 
     Args:
         state: as it is.
         decision: of this state.
         job: int32 [B]; where it is not allowed, the first job that is takes its place.
+        delay: of the decisions that follow (`decide`).
+        forced: how many dispatches follow at most where only one job is allowed.
     """
+    following = _dispatched(state, decision, job)
+    for _ in range(forced):
+        decision = decide(following, delay)
+        choices = tf.reduce_sum(tf.cast(decision.allowed, tf.float32), 1, keepdims=True)
+        only = tf.logical_and(decision.unfinished, choices < 2.0)  # nothing is dispatched where there is a choice
+        following = _dispatched(following, decision._replace(unfinished=only), tf.zeros_like(job))
+    return following._replace(bound=bounds(following).makespan())
+
+
+def _dispatched(state: State, decision: Decision, job: tf.Tensor) -> State:
+    """The same for one dispatch, with the lower bound as it was."""
     number = tf.range(state.dispatched.shape[1])
     legal = tf.logical_and(tf.equal(number, job[:, None]), decision.allowed)
     first = tf.reduce_min(tf.where(decision.allowed, number, state.dispatched.shape[1]), 1, keepdims=True)
@@ -133,13 +146,13 @@ def dispatch(state: State, decision: Decision, job: tf.Tensor) -> State:
     end = start + tf.reduce_sum(tf.where(chosen, decision.next_duration, 0.0), 1)
     on = tf.equal(tf.range(state.machine_ready.shape[1], dtype=tf.float32), decision.machine[:, None])
     operation = tf.logical_and(chosen[..., None], on[:, None])
-    following = state._replace(
+    ready = tf.logical_and(on, tf.reduce_any(chosen, 1, keepdims=True))
+    return state._replace(
         starts=tf.where(operation, start[:, None, None], state.starts),
         dispatched=state.dispatched + tf.cast(chosen, tf.float32),
         job_ready=tf.where(chosen, end[:, None], state.job_ready),
-        machine_ready=tf.where(on, end[:, None], state.machine_ready),
+        machine_ready=tf.where(ready, end[:, None], state.machine_ready),
     )
-    return following._replace(bound=bounds(following).makespan())
 
 
 def finished(state: State) -> tf.Tensor:

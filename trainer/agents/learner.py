@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import gymnasium
 import tensorflow as tf
 
-from envs.core import TensorEnv
+from envs.core import Entities, TensorEnv
 from trainer.agents.actions import ActionHead, answer
 from trainer.agents.replay import Replay
 from trainer.policy import AnyPolicy, Memory, Remembering
@@ -35,6 +35,11 @@ class Task:
         """How many actions a mask has; 0 where every action is always allowed."""
         space = self.action_space
         return int(space.n) if self.masked and isinstance(space, gymnasium.spaces.Discrete) else 0
+
+    @property
+    def entities(self) -> Entities | None:
+        """How observations are made up of entities; None if they are not, or it is not known."""
+        return self.env.entities() if self.env is not None else None
 
 
 class Learner(Protocol):

@@ -8,9 +8,11 @@ from trainer.agents.ppo import PPOLearner
 from trainer.agents.recurrent_ppo import RecurrentPPOLearner
 from trainer.agents.reinforce import ReinforceLearner
 from trainer.agents.sac import SACLearner
+from trainer.agents.self_labelling import SelfLabellingLearner
 from trainer.agents.td3 import TD3Learner
 from trainer.config.models import PPO, Agent, Reinforce
 from trainer.config.off_policy import DQN, SAC, TD3
+from trainer.config.self_labelling import SelfLabelling
 
 
 def learner(task: Task, settings: Agent, key: tf.Tensor) -> Learner:
@@ -33,3 +35,5 @@ def learner(task: Task, settings: Agent, key: tf.Tensor) -> Learner:
             return TD3Learner(task, settings, key)
         case Reinforce():
             return ReinforceLearner(task, settings, key)
+        case SelfLabelling():
+            return SelfLabellingLearner(task, settings, key)

@@ -9,8 +9,10 @@ from tf_agents.networks import encoding_network, mask_splitter_network, network
 from tf_agents.specs import tensor_spec
 
 from envs import seeding
+from envs.core import Entities
 from trainer.agents.actions import PolicyHead, deviation_bias
-from trainer.config.models import Networks
+from trainer.agents.equivariant import Encoder, EntityActor, EntityCritic
+from trainer.config.networks import Networks
 from trainer.config.off_policy import ActorCritics, QNetwork
 
 POLICY_GAIN = 0.01
@@ -73,15 +75,20 @@ class Critic(network.Network):
         return tf.squeeze(self._value(features), -1), network_state
 
 
-def build(settings: Networks, observation_shape: tuple[int, ...], head: PolicyHead) -> tuple[Actor, Critic]:
+def build(
+    settings: Networks, observation_shape: tuple[int, ...], head: PolicyHead, entities: Entities | None = None
+) -> tuple[Any, Any]:
     """Actor and critic with their variables.
 
     Args:
         settings: from the run file.
         observation_shape: of one observation.
         head: the action space's.
+        entities: how observations are made up, for permutation-equivariant networks.
     """
     spec = tensor_spec.TensorSpec(observation_shape, tf.float32, "observation")
+    if settings.kind == "permutation-equivariant":
+        return _equivariant(settings, spec, head, _needed(entities))
 
     def encoder(units: tuple[int, ...]) -> Any:
         return encoding_network.EncodingNetwork(spec, fc_layer_params=units, activation_fn=settings.activation)
@@ -90,6 +97,38 @@ def build(settings: Networks, observation_shape: tuple[int, ...], head: PolicyHe
     actor = Actor(spec, hidden, head.projection())
     critic = Critic(spec, hidden if settings.shared else encoder(settings.critic))
     actor.create_variables()
+    critic.create_variables()
+    return actor, critic
+
+
+def policy(
+    settings: Networks, observation_shape: tuple[int, ...], head: PolicyHead, entities: Entities | None = None
+) -> network.DistributionNetwork:
+    """An actor alone, with its variables; arguments as of `build`."""
+    spec = tensor_spec.TensorSpec(observation_shape, tf.float32, "observation")
+    if settings.kind == "permutation-equivariant":
+        return _entity_actor(settings, spec, head, _needed(entities))
+    return actor(spec, settings.actor, settings.activation, head.projection())
+
+
+def _needed(entities: Entities | None) -> Entities:
+    if entities is None:
+        raise ValueError("permutation-equivariant networks need a task whose observations are made up of entities")
+    return entities
+
+
+def _entity_actor(settings: Networks, spec: Any, head: PolicyHead, entities: Entities) -> EntityActor:
+    made = EntityActor(spec, Encoder(entities, settings.actor, settings.activation, settings.rounds), head)
+    made.create_variables()
+    return made
+
+
+def _equivariant(
+    settings: Networks, spec: Any, head: PolicyHead, entities: Entities
+) -> tuple[EntityActor, EntityCritic]:
+    actor = _entity_actor(settings, spec, head, entities)
+    apart = Encoder(entities, settings.critic, settings.activation, settings.rounds)
+    critic = EntityCritic(spec, actor.encoder if settings.shared else apart)
     critic.create_variables()
     return actor, critic
 
@@ -108,7 +147,7 @@ def _split(pair: Any) -> tuple[Any, Any]:
     return pair[0], pair[1]
 
 
-def initialise(actor: Actor, critic: Critic, key: tf.Tensor, *, deviation: float) -> None:
+def initialise(actor: network.Network, critic: network.Network, key: tf.Tensor, *, deviation: float) -> None:
     """Set all weights, as a function of the key alone: orthogonal kernels (Saxe et al. 2014), zero biases.
 
     Args:
@@ -128,7 +167,7 @@ def initialise(actor: Actor, critic: Critic, key: tf.Tensor, *, deviation: float
             variable.assign(tf.fill(variable.shape, start))
 
 
-def unique(actor: Actor, critic: Critic) -> list[tf.Variable]:
+def unique(actor: network.Network, critic: network.Network) -> list[tf.Variable]:
     """All trainable variables, each once, the actor's first."""
     own = {id(variable) for variable in actor.trainable_weights}
     return [*actor.trainable_weights, *(v for v in critic.trainable_weights if id(v) not in own)]

@@ -118,7 +118,9 @@ class PPOLearner(tf.Module):
 
     def _build(self) -> None:
         """Make the networks; say which weights there are, and how many of them, the first, are the policy's."""
-        self.actor, self.critic = networks.build(self.settings.networks, self.task.observation_shape, self.head)
+        self.actor, self.critic = networks.build(
+            self.settings.networks, self.task.observation_shape, self.head, self.task.entities
+        )
         self._weights = networks.unique(self.actor, self.critic)
         self._policy_weights = len(self.actor.trainable_weights)
 

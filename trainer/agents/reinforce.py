@@ -47,7 +47,7 @@ class ReinforceLearner(tf.Module):
         super().__init__(name="reinforce")
         self.task, self.settings, self.recording = task, settings, Recording()
         self.head = actions.head(task.action_space)
-        self.actor, self.critic = networks.build(settings.networks, task.observation_shape, self.head)
+        self.actor, self.critic = networks.build(settings.networks, task.observation_shape, self.head, task.entities)
         self.normaliser = normalisation.chosen(settings.observation_normalisation, task.observation_shape, task.env)
         self.optimiser = tf.keras.optimizers.Adam(settings.learning_rate.start, epsilon=settings.adam_epsilon)
         self._weights = networks.unique(self.actor, self.critic)

@@ -12,6 +12,7 @@ import gymnasium
 from trainer.config import presets
 from trainer.config.models import PPO, Agent, Reinforce
 from trainer.config.off_policy import DQN, SAC, TD3
+from trainer.config.self_labelling import SelfLabelling
 from trainer.errors import BadInput
 
 
@@ -30,6 +31,7 @@ class Algorithm:
         average_reward: whether it can optimise the mean reward per step.
         noise_law: whether it can average over the outcomes of a task's noise.
         recurrence: whether its networks may have a recurrent layer.
+        own_starts: whether it must choose where episodes begin, which only tasks that are models let it.
         source: where it is from.
     """
 
@@ -44,14 +46,18 @@ class Algorithm:
     noise_law: bool
     recurrence: bool
     source: str
+    own_starts: bool = False
 
-    def refuses(self, action_space: gymnasium.Space[Any], masked: bool) -> str | None:
+    def refuses(self, action_space: gymnasium.Space[Any], masked: bool, model: bool = True) -> str | None:
         """Why it cannot act in a space, in words that follow the environment's id; None if it can.
 
         Args:
             action_space: `Discrete` or `Box`.
             masked: whether some actions are sometimes not allowed.
+            model: whether the environment is a model, whose episodes can begin anywhere.
         """
+        if self.own_starts and not model:
+            return "cannot begin several episodes in the same state"
         if isinstance(action_space, gymnasium.spaces.Discrete):
             if not self.discrete:
                 return f"has a choice of {action_space.n} actions"
@@ -131,6 +137,19 @@ TABLE: dict[str, Algorithm] = {
         recurrence=False,
         source="[Williams 1992](https://doi.org/10.1007/BF00992696)",
     ),
+    "self-labelling": Algorithm(
+        "Self-labelling: imitates the best of several episodes from the same start",
+        SelfLabelling,
+        on_policy=True,
+        discrete=True,
+        continuous=False,
+        unbounded=False,
+        masks=True,
+        average_reward=False,
+        noise_law=False,
+        source="[Corsini et al. 2024](https://arxiv.org/abs/2401.11849)",
+        own_starts=True,
+    ),
 }
 """By the value of `agent.algorithm`."""
 
@@ -140,16 +159,16 @@ def asks_for_deviation(agent: Agent) -> TypeGuard[PPO | Reinforce]:
     return isinstance(agent, PPO | Reinforce) and agent.networks.initial_deviation != 1
 
 
-def check(agent: Agent, env_id: str, action_space: gymnasium.Space[Any], masked: bool) -> None:
+def check(agent: Agent, env_id: str, action_space: gymnasium.Space[Any], masked: bool, *, model: bool) -> None:
     """Find out whether an algorithm, and what it is asked to do, fits an environment's actions.
 
     Raises:
         BadInput: if it cannot act there, with those that can; or if it is given a deviation to choose with.
     """
     name = agent.algorithm
-    reason = TABLE[name].refuses(action_space, masked)
+    reason = TABLE[name].refuses(action_space, masked, model)
     if reason is not None:
-        able = [other for other, row in TABLE.items() if row.refuses(action_space, masked) is None]
+        able = [other for other, row in TABLE.items() if row.refuses(action_space, masked, model) is None]
         raise BadInput(
             "agent.algorithm",
             name,
@@ -205,6 +224,11 @@ not, as it is no function of states.
 time limit cuts is completed by the baseline's value there, so that no transition is thrown away and long episodes do
 not count less than short ones; returns of episodes that ended are complete.
 
+**Self-labelling** plays `episodes_per_start` whole episodes from each of some new starts, keeps the best of each by its
+return, and imitates it by cross-entropy. It needs no value function and no reward but the whole episode's, and suits
+tasks of a fixed horizon in which actions decide all once the start and the noise are given. Steps at which one action
+alone is allowed count in neither loss nor entropy.
+
 How the agents of TF-Agents are used, and where a term is computed here, is in
 [the decision record](decisions/0008-tf-agents-losses.md).
 """
@@ -239,6 +263,7 @@ def page() -> str:
     for name, row in TABLE.items():
         box = "box" if row.unbounded else "bounded box"
         actions = " or ".join(word for word, able in (("discrete", row.discrete), (box, row.continuous)) if able)
+        actions += ", in tasks that are models" if row.own_starts else ""
         cells = [f"`{name}`", row.title, "on-policy" if row.on_policy else "off-policy", actions]
         cells += ["yes" if able else "no" for able in (row.masks, row.average_reward, row.noise_law, row.recurrence)]
         lines.append(" | ".join(["", *cells, row.source, ""]).strip())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trainer import backend
 from trainer.config import algorithms, explain, gymnasium_task
 from trainer.config.models import PPO, Agent, RunFile
+from trainer.config.networks import Networks
 from trainer.errors import BadInput, nearest
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def check(run_file: RunFile) -> None:
     if env_id.startswith(GYMNASIUM):
         made = gymnasium_task.make(env_id, parameters)
         try:
-            algorithms.check(run_file.agent, env_id, made.action_space, _masks(made))
+            algorithms.check(run_file.agent, env_id, made.action_space, _masks(made), model=False)
         finally:
             made.close()
         found = [_not_offered(*item, env_id) for item in _asked_of_a_model(run_file.agent)]
@@ -44,7 +45,7 @@ def check(run_file: RunFile) -> None:
         plain = isinstance(run_file.agent, PPO) and not algorithms.asks_for_deviation(run_file.agent)
         env = make_task(env_id, parameters) if asked or not plain else None
         if env is not None:
-            algorithms.check(run_file.agent, env_id, env.action_space, masks(env))
+            algorithms.check(run_file.agent, env_id, env.action_space, masks(env), model=True)
         offered = offers(env) if env is not None and asked else []
         found = [_not_offered(*item, env_id) for item in asked if item[0] not in offered]
     if found:
@@ -191,6 +192,9 @@ def _asked_of_a_model(agent: Agent) -> list[tuple[str, object, str, str]]:
                 "does not state the usual size of its observations",
             )
         )
+    networks = agent.networks
+    if isinstance(networks, Networks) and networks.kind == "permutation-equivariant":
+        asked.append(("networks.kind", networks.kind, "fully-connected", "is no choice among alike entities"))
     if not isinstance(agent, PPO):
         return asked
     if agent.expected_reward:
@@ -219,6 +223,7 @@ def offers(env: "TensorEnv[Any]") -> list[str]:
         "expectation_over_noise": env.noise_law() is not None,
         "observation_normalisation": env.nominal_observation() is not None,
         "objective": env.objective is core.Objective.AVERAGE_REWARD,
+        "networks.kind": env.entities() is not None,
         "common_random_numbers": bool(tf.nest.flatten(env.noise(key, 1))),  # without noise there is none to share
     }
     return [field for field, offered in found.items() if offered]

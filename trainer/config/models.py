@@ -11,17 +11,18 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, JsonValue, mo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from trainer.config.networks import Networks
 from trainer.config.off_policy import DQN, SAC, TD3
 from trainer.config.section import (
     REQUIRED_ALGORITHM,
     Contradiction,
-    Layers,
     Schedule,
     Section,
     Within,
     constant,
     refuse,
 )
+from trainer.config.self_labelling import SelfLabelling
 
 TRAINING_SEEDS = 1 << 30
 """How many training seeds there are (`envs.seeding.SEEDS_PER_SPLIT`, repeated here because that imports TensorFlow)."""
@@ -53,29 +54,6 @@ class Environment(Section):
         """An id or the keys."""
         keys = handler.resolve_ref_schema(handler(schema))
         return {"anyOf": [{"type": "string", "minLength": 1}, keys]}
-
-
-class Networks(Section):
-    """The policy's and the value function's networks: fully connected."""
-
-    actor: Layers = Field(default=(64, 64), description="Units of the policy network's hidden layers.")
-    critic: Layers = Field(default=(64, 64), description="Units of the value network's hidden layers.")
-    shared: bool = Field(default=False, description="Policy and value share their hidden layers.")
-    activation: Literal["tanh", "relu", "elu"] = Field(default="tanh", description="Activation of the hidden layers.")
-    initial_deviation: float = Field(
-        default=1.0,
-        ge=0.001,
-        le=100,
-        description="Deviation of the first policy's actions, in halves of their range, or in their own unit where they"
-        " have no bounds; learned from there on. For continuous actions alone.",
-    )
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        if self.shared and self.actor != self.critic:
-            cure = "give actor and critic the same layers, or set shared to false"
-            refuse([Contradiction("critic", list(self.critic), f"{list(self.actor)}, as shared is true", cure)])
-        return self
 
 
 class Recurrent(Section):
@@ -305,7 +283,11 @@ def _with_algorithm(data: Any) -> Any:
     return {"algorithm": "ppo", **data} if isinstance(data, dict) else data
 
 
-Agent = Annotated[PPO | DQN | SAC | TD3 | Reinforce, Field(discriminator="algorithm"), BeforeValidator(_with_algorithm)]
+Agent = Annotated[
+    PPO | DQN | SAC | TD3 | Reinforce | SelfLabelling,
+    Field(discriminator="algorithm"),
+    BeforeValidator(_with_algorithm),
+]
 """The agents, told apart by `algorithm`."""
 
 

@@ -245,6 +245,14 @@ METRICS: tuple[Metric, ...] = (
         format=Format.COUNT,
     ),
     Metric(
+        "rl_label_return_mean",
+        "reward",
+        "Self-labelling: mean sum of rewards of this iteration's best episodes, one of each start, which are imitated.",
+        Kind.GAUGE,
+        Group.LEARNING,
+        better=Better.HIGHER,
+    ),
+    Metric(
         "rl_replay_transitions",
         "transitions",
         "Transitions in the replay.",
@@ -325,6 +333,7 @@ LEARNED: Mapping[str, str] = {
     "exploration": "rl_exploration",
     "temperature": "rl_entropy_temperature",
     "gradient_steps": "rl_gradient_steps",
+    "label_return": "rl_label_return_mean",
     "replay_transitions": "rl_replay_transitions",
 }
 """What learners report, by the names of their signals; each algorithm reports some of them."""

@@ -16,11 +16,14 @@ class Recording:
         states: the task's own states.
         final_masks: the masks of the states that steps led to, where the task has masks.
         noise_group: environments in a group that meets the same noise; None: each has its own.
+        best_of: episodes in a group that begins in the same state, of which only the best is recorded, whole; None:
+            all environments are recorded, and go on from one iteration to the next.
     """
 
     states: bool = False
     final_masks: bool = False
     noise_group: int | None = None
+    best_of: int | None = None
 
 
 class Trajectories(NamedTuple):
