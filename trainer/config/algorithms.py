@@ -147,6 +147,7 @@ TABLE: dict[str, Algorithm] = {
         masks=True,
         average_reward=False,
         noise_law=False,
+        recurrence=False,
         source="[Corsini et al. 2024](https://arxiv.org/abs/2401.11849)",
         own_starts=True,
     ),
