@@ -202,14 +202,19 @@ SUPPLY_CHAIN = Task(
 
 JOB_SHOP = Task(
     "job-shop",
-    "Job shop: Taillard's ta01 to ta10",
-    "How far the makespans lie above the optimal ones, on average over ten instances of 15 x 15.",
+    "Job shop: Taillard's instances",
+    "How far the makespans lie above the best that are known, on average over ten instances of 15 x 15 (ta01 to ta10,"
+    " whose best are optimal) and ten of 20 x 20 (ta21 to ta30). The policy is trained on random instances of 10 x 10.",
     tuple(
         Anchor(policy, figure, source)
         for policy, figure, source in (
-            ("most work remaining", "19.2 %", "[computed here](../docs/environments/job-shop.md)"),
-            ("ScheduleNet, greedy", "15.2 %", "[Park et al. 2021](https://arxiv.org/abs/2106.03051)"),
-            ("Residual Scheduling, greedy", "14.8 %", "[Ho et al. 2023](https://arxiv.org/abs/2309.15517)"),
+            ("most work remaining", "19.2 % on ta01 to ta10", "[computed here](../docs/environments/job-shop.md)"),
+            ("ScheduleNet, greedy", "15.2 % on ta01 to ta10", "[Park et al. 2021](https://arxiv.org/abs/2106.03051)"),
+            (
+                "Residual Scheduling, greedy",
+                "14.8 % on ta01 to ta10",
+                "[Ho et al. 2023](https://arxiv.org/abs/2309.15517)",
+            ),
         )
     ),
 )
@@ -376,6 +381,21 @@ CASES = (
             Measure("score", "profit, held-out seasons"),
         ),
         3,
+    ),
+    Case(
+        "job-shop",
+        "job-shop-self-labelling",
+        ("schedules",),
+        (
+            Measure("greedy", "ta01-10 greedy: gap, %", 1, 100, higher=False),
+            Measure("mirrored", "ta01-10 greedy and mirror image: gap, %", 1, 100, higher=False, aim=12),
+            Measure("best_of_64", "ta01-10 best of 64, half of them mirrored: gap, %", 1, 100, higher=False, aim=8.5),
+            Measure("large_mirrored", "ta21-30 greedy and mirror image: gap, %", 1, 100, higher=False),
+            Measure(
+                "large_best_of_64", "ta21-30 best of 64, half of them mirrored: gap, %", 1, 100, higher=False, aim=11
+            ),
+        ),
+        60,
     ),
     *(
         Case(

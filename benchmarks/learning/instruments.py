@@ -14,6 +14,7 @@ from envs.navigation.lidar import worlds
 from trainer.agents.learner import Learner
 from trainer.config.models import RunFile
 from trainer.evaluation import protocol
+from trainer.evaluation import schedules as dispatching
 from trainer.policy import Memory, ask, begin
 from trainer.target import Target
 
@@ -81,11 +82,34 @@ def all_worlds(target: Target, learner: Learner, run_file: RunFile) -> Instrumen
     return found
 
 
+def schedules(target: Target, learner: Learner, run_file: RunFile) -> Instrument:
+    """Mean gaps to the best makespans that are known: of Taillard's 15 x 15 instances, and of his 20 x 20 ones."""
+    del target
+
+    def found() -> Found:
+        arrays = {f"{dispatching.LEARNER}{name}": variable.numpy() for name, variable in learner.state().items()}
+        dispatcher = dispatching.Dispatcher(run_file, arrays)
+        small = dispatching.gaps(dispatcher, [f"ta{number:02d}" for number in range(1, 11)])
+        large = dispatching.gaps(dispatcher, [f"ta{number}" for number in range(21, 31)])
+        return {
+            "values": {
+                "greedy": small.greedy,
+                "mirrored": small.greedy_mirrored,
+                "best_of_64": small.best_of_mirrored,
+                "large_mirrored": large.greedy_mirrored,
+                "large_best_of_64": large.best_of_mirrored,
+            }
+        }
+
+    return found
+
+
 INSTRUMENTS: dict[str, Callable[[Target, Learner, RunFile], Instrument]] = {
     "held-out": held_out,
     "exact": exact,
     "published-paths": published_paths,
     "worlds": all_worlds,
+    "schedules": schedules,
 }
 
 
