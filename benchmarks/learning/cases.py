@@ -340,7 +340,9 @@ def held_out(task: str, preset: str, minutes: float, aim: float, episodes_per_se
     )
 
 
-def frozen_lake(preset: str, side: int, optimum: float, minutes: float, settings: tuple[str, ...] = ()) -> Case:
+def frozen_lake(
+    preset: str, side: int, optimum: float, minutes: float, settings: tuple[str, ...] = (), tried: str = ""
+) -> Case:
     """A preset on one of the two lakes."""
     label = f"{side}x{side}"
     return Case(
@@ -354,6 +356,7 @@ def frozen_lake(preset: str, side: int, optimum: float, minutes: float, settings
         minutes,
         (f"env.parameters.map={label}", "evaluation.episodes_per_seed=50", *settings),
         label,
+        tried=tried,
     )
 
 
@@ -424,7 +427,16 @@ CASES = (
     held_out("lunar-lander", "lunarlander-ppo", 10, 250, 10),
     frozen_lake("frozen-lake-ppo", 4, 0.7442, 0.2),
     frozen_lake("frozen-lake-dqn", 4, 0.7442, 1),
-    frozen_lake("frozen-lake-ppo", 8, 0.9132, 0.5, ("budget.env_steps=3_276_800",)),
+    frozen_lake(
+        "frozen-lake-ppo",
+        8,
+        0.9132,
+        0.5,
+        ("budget.env_steps=3_276_800",),
+        tried="on seed 0, discounts of 0.99, 0.995 and 0.998: exactly 0.853, 0.887 and 0.888; 0.995 and told the law of"
+        " slips: 0.886; 0.996, half the learning rate and twice the steps: 0.881. No policy that sees only its cell and"
+        " differs from value iteration's on one cell reaches more than 0.8936.",
+    ),
     *(
         lost_sales(preset, lead, cost, None, 0.3)
         for preset in LOST_SALES_GRID

@@ -114,7 +114,7 @@ def _section(task: Task, entries: Mapping[str, Entry], plot: str | None) -> list
     if plot is not None:
         alternative = f"Learning curves on {task.title}: the mean over training seeds, its band and the aim"
         lines += ["", f"![{alternative}]({plot})"]
-    tried = [f"- `{case.preset}`: {case.tried}" for case in cases.of_task(task.key) if case.tried]
+    tried = [f"- `{case.name}`: {case.tried}" for case in cases.of_task(task.key) if case.tried]
     if tried:
         lines += ["", "What was tried:", "", *tried]
     lines += _told(task, entries)

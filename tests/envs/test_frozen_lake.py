@@ -114,6 +114,18 @@ def test_states_that_a_policy_reaches_are_counted():
     assert slippery.exact_score(by_table(np.full(16, 2))).states == 11  # all but four holes and the goal
 
 
+@pytest.mark.parametrize("name", LAKES)
+def test_no_other_action_on_one_cell_betters_value_iteration(name):
+    """So what it reaches is about the most that an agent can reach that does not count steps."""
+    params = Params(map=name)
+    best = exact.greedy(params)
+    reached = exact.score(params, best)
+    for cell, action in np.ndindex(len(best), 4):
+        other = best.copy()
+        other[cell] = action
+        assert exact.score(params, other) <= reached + 1e-12
+
+
 def test_a_simulation_agrees_with_the_exact_score():
     ours, _ = make("8x8")
     actions = exact.greedy(ours.params)
