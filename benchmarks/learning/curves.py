@@ -54,8 +54,8 @@ def draw(task: Task, entries: Mapping[str, Entry]) -> str | None:
         return None
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    with drawing(Cut.WIDE, height=2.2 * rows + 0.1) as figure:
-        grid = figure.subplots(rows, COLUMNS, squeeze=False)
+    with drawing(Cut.WIDE if columns > 1 else Cut.NARROW, height=2.2 * rows + 0.1) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for axes, (case, curves) in zip(grid.flat, panels, strict=False):
