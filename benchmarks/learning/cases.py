@@ -412,6 +412,7 @@ CASES = (
     ),
     held_out("cartpole", "cartpole-ppo", 0.2, 500),
     held_out("cartpole", "cartpole-dqn", 0.4, 500),
+    held_out("cartpole", "cartpole-c51", 0.5, 500),
     held_out("cartpole", "cartpole-reinforce", 0.3, 500),
     held_out("acrobot", "acrobot-ppo", 1, -73),
     held_out("acrobot", "acrobot-dqn", 2, -73),

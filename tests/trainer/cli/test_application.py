@@ -233,7 +233,10 @@ def test_completion_scripts(capsys, shell):
     ("words", "expected"),
     [
         ("slipway tr", {"train"}),
-        ("slipway train lost", {"lost-sales-ppo", "lost-sales-ppo-plain", "lost-sales-ppo-recurrent"}),
+        (
+            "slipway train lost",
+            {"lost-sales-dqn", "lost-sales-ppo", "lost-sales-ppo-plain", "lost-sales-ppo-recurrent"},
+        ),
         ("slipway train slipway/", set(registry.names())),
         ("slipway envs describe slipway/Lost", {"slipway/LostSales-v0"}),
         ("slipway envs describe gym", {"gymnasium:"}),

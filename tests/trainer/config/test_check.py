@@ -255,6 +255,14 @@ def test_an_environment_gets_the_preset_of_the_algorithm_that_is_asked_for(env_i
     check.check(run_file)
 
 
+def test_an_environment_keeps_the_parameters_without_which_the_algorithm_could_not_act():
+    run_file = source.run_file("slipway/LidarNavigation-v0", ["agent.algorithm=sac"])
+    assert run_file.env.parameters == {"actions": "continuous"}
+    assert run_file.agent == load.validate(presets.data("lidar-navigation-sac")).agent
+    # Others are the user's to choose: the preset's chain is not the task's default.
+    assert source.run_file("slipway/InventoryManagement-v0", ["agent.algorithm=sac"]).env.parameters == {}
+
+
 def test_without_a_preset_an_environment_gets_the_algorithms_defaults():
     run_file = source.run_file("gymnasium:CartPole-v1", ["agent={algorithm: reinforce, num_envs: 3}"])
     assert run_file == load.validate(
