@@ -173,7 +173,8 @@ def _overview(entries: Mapping[str, Entry]) -> list[str]:
     if missed:
         lines += ["", "Not reached:", "", *(f"- {each}" for each in missed)]
     if waiting:
-        lines += ["", f"Not measured yet: {', '.join(waiting)}."]
+        single = "single runs of some of them, on seed 0, are in [the algorithms' page](../docs/algorithms.md)"
+        lines += ["", f"Not measured yet ({single}): {', '.join(waiting)}."]
     return lines
 
 
