@@ -66,8 +66,10 @@ def data(source: str, algorithm: str = presets.DEFAULT_ALGORITHM) -> dict[str, A
 def _for_environment(env_id: str, algorithm: str) -> dict[str, Any]:
     """The preset for an environment and an algorithm, or that for its kind of actions, or the algorithm's defaults."""
     name = presets.for_task(env_id, algorithm)
-    if name is None and any(able == algorithm for _, able in presets.FOR_ACTIONS):
-        name = presets.FOR_ACTIONS.get((check.action_kind(env_id), algorithm))
+    if name is None:
+        by_kind = {kind: found for (kind, of), found in presets.FOR_ACTIONS.items() if of == algorithm}
+        # An algorithm for one kind of actions alone has its settings whatever the environment's default parameters are.
+        name = by_kind[check.action_kind(env_id)] if len(by_kind) > 1 else next(iter(by_kind.values()), None)
     if name is None:
         return {"env": {"id": env_id}, "agent": {"algorithm": algorithm}}
     parameters = presets.NEEDED_PARAMETERS.get(name)

@@ -263,6 +263,15 @@ def test_an_environment_keeps_the_parameters_without_which_the_algorithm_could_n
     assert source.run_file("slipway/InventoryManagement-v0", ["agent.algorithm=sac"]).env.parameters == {}
 
 
+def test_parameters_may_make_an_environment_fit_the_algorithm():
+    settings = ["agent.algorithm=sac", "env.parameters.continuous=true"]
+    run_file = source.run_file("gymnasium:LunarLander-v3", settings)
+    assert run_file.agent == load.validate(presets.data("gymnasium-sac")).agent
+    check.check(run_file)
+    with pytest.raises(BadInput, match="has a choice of 4 actions"):
+        check.check(source.run_file("gymnasium:LunarLander-v3", settings[:1]))
+
+
 def test_without_a_preset_an_environment_gets_the_algorithms_defaults():
     run_file = source.run_file("gymnasium:CartPole-v1", ["agent={algorithm: reinforce, num_envs: 3}"])
     assert run_file == load.validate(
