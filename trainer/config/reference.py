@@ -47,7 +47,7 @@ def _sections() -> Iterator[str]:
         inner: Any = _defaults(form)
         for part in path:
             if part != form:
-                inner = inner[part]
+                inner = inner[part] or schema.defaults_at(path)
         title = f"`{explain.dotted(path)}`" + (f" with `algorithm: {form}`" if form else "")
         yield _section(path, title, inner)
 
@@ -73,7 +73,7 @@ def _is_schedule(path: tuple[str, ...]) -> bool:
 
 
 def _section(path: tuple[str, ...], title: str, defaults: dict[str, Any]) -> str:
-    rows = "".join(_row((*path, key), defaults.get(key)) for key in schema.keys_at(path))
+    rows = "".join(_row((*path, key), defaults[key]) for key in schema.keys_at(path))
     return f"\n## {title}\n\n| Key | Allowed | Default | Meaning |\n|---|---|---|---|\n{rows}"
 
 
@@ -83,6 +83,8 @@ def _row(path: tuple[str, ...], default: Any) -> str:
     allowed = schema.allowed(node) if schema.forms_at(path) else "the keys below" if below else schema.allowed(node)
     if _is_schedule(path):
         allowed = allowed.split(", or a mapping")[0] + ", or a schedule"
+    if below and default is None:
+        allowed, below = "null, or the keys below", False
     shown = "" if below else "required" if path == ("env", "id") else f"`{yaml_text.inline(default)}`"
     return f"| `{explain.dotted(path)}` | {allowed} | {shown} | {node.get('description', '')} |\n"
 
