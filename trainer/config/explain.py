@@ -70,11 +70,13 @@ def unknown_key(path: Path) -> BadInput:
     """The error for a key that the run file does not have."""
     *parent, key = path
     known = schema.keys_at(parent)
-    others = [form for form in schema.forms_at(parent[:-1]) if key in schema.keys_at((*parent[:-1], form))]
-    if others and parent:
-        section, form = dotted(parent), parent[-1]
-        cure = f"take it out, or set {section}.algorithm to {' or '.join(others)}"
-        return BadInput(dotted(path), key, f"a key of {section} with algorithm {form}: {', '.join(known)}", cure)
+    for place, form in enumerate(parent):
+        forms = schema.forms_at(parent[:place])
+        others = [other for other in forms if key in schema.keys_at((*parent[:place], other, *parent[place + 1 :]))]
+        if form in forms and others:
+            cure = f"take it out, or set {dotted(parent[:place])}.algorithm to {' or '.join(others)}"
+            told = f"a key of {dotted(parent)} with algorithm {form}: {', '.join(known)}"
+            return BadInput(dotted(path), key, told, cure)
     near = nearest(str(key), known)
     elsewhere = _elsewhere(str(key)) if near is None else None
     cure = f"take it out (`{elsewhere}` is a key, if that is meant)" if elsewhere else "take it out"

@@ -101,7 +101,7 @@ def _row(path: tuple[str, ...], default: Any) -> str:
     if _is_schedule(path):
         allowed = allowed.split(", or a mapping")[0] + ", or a schedule"
     if below and default is None:
-        allowed, below = f"{allowed}, or null", False
+        allowed, below = "null, or the keys below", False
     required = default is MISSING or path == ("env", "id")
     shown = "" if below else "required" if required else f"`{yaml_text.inline(default)}`"
     return f"| `{explain.dotted(path)}` | {allowed} | {shown} | {node.get('description', '')} |\n"

@@ -124,8 +124,8 @@ def score_meaning(run: RunData) -> list[str]:
         sentences.append(_exact_words(evaluation.exact, score))
     elif _remembers(run):
         sentences.append(
-            "There is no exact score: the policy remembers what an episode has shown (`agent.networks.recurrent`), so it "
-            "is no function of the task's states."
+            "There is no exact score: the policy remembers what an episode has shown (`agent.networks.recurrent`), so "
+            "it is no function of the task's states."
         )
     return sentences
 

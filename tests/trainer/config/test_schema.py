@@ -92,3 +92,9 @@ def test_every_preset_is_found_by_its_environment_and_algorithm():
 def test_the_main_preset_makes_eighty_iterations():
     run_file = load.validate(presets.data("lost-sales-ppo"))
     assert (run_file.iterations, run_file.agent.batch_size) == (80, 16384)
+
+
+def test_a_section_that_may_be_null_is_in_the_reference_with_the_defaults_of_its_keys():
+    page = reference.page()
+    assert "| `agent.networks.recurrent` | null, or the keys below | `null` |" in page
+    assert "| `agent.networks.recurrent.units` | a whole number from 1 to 4096 | `64` |" in page

@@ -89,3 +89,11 @@ def test_a_run_under_way_says_what_it_has_reached(write_run):
     assert words.verdict(data.read(writer.folder)) == "Not evaluated yet, and no training figures so far."
     writer.metrics(iterations=30)
     assert words.verdict(data.read(writer.folder)).startswith("Not evaluated yet; training has reached cost 4.97")
+
+
+def test_why_a_policy_with_memory_has_no_exact_score(write_run):
+    remembering = write_run("with", networks={"recurrent": {"cell": "lstm", "units": 64}}).start()
+    forgetful = write_run("without", networks={"recurrent": None}).start()
+    told, other = (words.score_meaning(data.read(run.evaluate(exact=False).folder)) for run in (remembering, forgetful))
+    assert told[-1].startswith("There is no exact score: the policy remembers")
+    assert not any("exact score" in sentence for sentence in other)
