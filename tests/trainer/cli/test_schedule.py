@@ -93,7 +93,7 @@ WRONG = {
     "another task": (["pole", "ft06"], ("RUN: 'pole'", "it is on slipway/CartPole-v1")),
     "no instance": (["any-size"], ("INSTANCE: a missing value", "ft06, ft10", "name one after RUN")),
     "no such instance": (["any-size", "ft6"], ("INSTANCE: 'ft6'", "ta30, or the path of a file", "write ft06")),
-    "a wrong file": (["any-size", "{store}/bad.txt"], ("bad.txt, line 4, column 5: x", "how long the operation takes")),
+    "a wrong file": (["any-size", "{store}/bad.txt"], ("bad.txt, line 4, column 7: x", "how long the operation takes")),
     "twice": (["any-size", "ft06", "ft06"], ("INSTANCE: 'ft06'", "ft06 is taken")),
     "a name that ships": (["any-size", "{store}/ft06.txt"], ("ft06.txt", "ft06 is taken", "rename the file")),
     "odd samples": (["any-size", "ft06", "--samples", "5", "--mirror"], ("--samples: 5", "an even number", "6")),
