@@ -102,15 +102,18 @@ def test_files_that_cannot_be_instances_are_refused(tmp_path, content, value):
 
 @pytest.mark.parametrize("name", ["ta1", "FT06", "/no/such/file", "/", "a\0b", "x" * 5000])
 def test_names_of_nothing_are_refused(name):
-    with pytest.raises(ParameterOutOfRange, match=r"allowed: empty, one of ft06, .*, ta10, or the path of a file"):
+    with pytest.raises(ParameterOutOfRange, match=r"allowed: empty, one of ft06, .*, ta30, or the path of a file"):
         registry.check("slipway/JobShop-v0", instance=name)
 
 
 def test_the_instances_that_ship_are_whole():
     sizes = {name: library.named(name).durations.shape for name in library.names()}
     literature = {"ft06": (6, 6), "ft10": (10, 10), "ft20": (20, 5), "la01": (10, 5), "la16": (10, 10)}
-    assert sizes == literature | {f"ta{i:02d}": (15, 15) for i in range(1, 11)}
-    for name, optimum in library.optimal_makespans().items():
+    taillards = {f"ta{i:02d}": (15, 15) for i in range(1, 11)} | {f"ta{i}": (20, 20) for i in range(21, 31)}
+    assert sizes == literature | taillards
+    assert set(sizes) - set(library.optimal_makespans()) == {f"ta{i}" for i in range(21, 31)}
+    assert library.optimal_makespans().items() <= library.best_known_makespans().items()
+    for name, optimum in library.best_known_makespans().items():
         instance = library.named(name)
         np.testing.assert_array_equal(
             np.sort(instance.machines, 1), np.tile(np.arange(sizes[name][1]), (len(instance.machines), 1))
@@ -137,6 +140,16 @@ def test_taillards_first_and_last_instance_are_those_that_he_published():
     np.testing.assert_array_equal(last.machines[-1] + 1, [4, 14, 3, 6, 10, 7, 8, 5, 9, 1, 13, 11, 15, 2, 12])
     assert library.optimal_makespans()["ta01"] == 1231
     assert one_machine_bound(first) == 1005  # listed with the seeds
+
+
+def test_taillards_larger_instances_are_those_that_he_published():
+    """ta21 to ta30, 20 jobs on 20 machines: the beginning of the first's first job and of the last's last."""
+    first, last = library.named("ta21"), library.named("ta30")
+    np.testing.assert_array_equal(first.durations[0, :10], [64, 57, 81, 98, 59, 87, 93, 62, 20, 14])
+    np.testing.assert_array_equal(first.machines[0, :10] + 1, [7, 2, 16, 3, 20, 14, 17, 19, 4, 13])
+    np.testing.assert_array_equal(last.durations[-1, :10], [15, 92, 41, 63, 87, 67, 77, 89, 65, 17])
+    np.testing.assert_array_equal(last.machines[-1, :10] + 1, [12, 18, 14, 5, 4, 16, 19, 13, 1, 11])
+    assert one_machine_bound(first) == 1217  # listed with the seeds
 
 
 def test_the_generator_is_the_minimal_standard():

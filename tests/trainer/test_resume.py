@@ -51,6 +51,14 @@ CASES = {
             "agent.networks.recurrent.units": 16, "budget.env_steps": 16 * 16 * ITERATIONS,
         },
     ),
+    "self-labelling": (
+        "job-shop-self-labelling",
+        {
+            "env.parameters.jobs": 4, "env.parameters.machines": 4, "agent.num_envs": 32, "agent.rollout_steps": 16,
+            "agent.episodes_per_start": 8, "agent.minibatch_size": 16, "agent.networks.actor": [16],
+            "budget.env_steps": 32 * 16 * ITERATIONS,
+        },
+    ),
 }  # fmt: skip
 COMMON = {"evaluation.seeds": 2, "evaluation.episodes_per_seed": 1, "checkpoint.interval_iterations": 1}
 

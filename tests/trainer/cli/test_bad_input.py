@@ -57,7 +57,7 @@ WRONG = {
     "algorithm": (["train", "good.yaml", "--set", "agent.algorithm=pppo"], "agent.algorithm", "pppo", "ppo", "ppo"),
     "actions of another kind": (
         ["train", "good.yaml", "--set", "agent.algorithm=sac"],
-        *("agent.algorithm", "sac", "dqn or reinforce, as slipway/CartPole-v1 has", "set agent.algorithm to ppo"),
+        *("agent.algorithm", "sac", "or self-labelling, as slipway/CartPole-v1 has", "set agent.algorithm to ppo"),
     ),
     "key of another algorithm": (
         ["train", "good.yaml", "--set", "agent.replay_size=500"],
