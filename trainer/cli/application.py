@@ -16,6 +16,7 @@ COMMANDS = {
     "resume": "trainer.cli.commands.resume:resume",
     "evaluate": "trainer.cli.commands.evaluate:evaluate",
     "compare": "trainer.cli.commands.compare:compare",
+    "tune": "trainer.cli.commands.tune:tune",
     "simulate": "trainer.cli.commands.simulate:simulate",
     "report": "trainer.cli.commands.report:report",
     "runs": "trainer.cli.commands.runs:runs",
