@@ -41,6 +41,7 @@ def main(connection: Connection, lifeline: Connection, run_file: RunFile, thread
 
     from trainer.target import Target
 
+    tf.get_logger().setLevel("ERROR")  # each trial is traced anew, which TensorFlow would warn of
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     connection.send(("ready", dataclasses.asdict(Target.of(run_file).score)))

@@ -169,7 +169,7 @@ def test_a_study_whose_process_is_killed_goes_on_with_what_was_being_trained(pla
 
 def test_nothing_is_written_when_no_worker_can_start(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)  # a new process begins with the path of the one that starts it
     (tmp_path / "tensorflow.py").write_text("raise SystemExit(9)\n")
     assert application.run(["tune", *SMALL, *SHORT]) == 1
     assert "3 worker processes ended before they trained anything" in capsys.readouterr().err
