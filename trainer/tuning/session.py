@@ -17,6 +17,10 @@ from trainer.tuning.outcome import Outcome
 from trainer.tuning.study import Settings, Study
 
 
+PARTS = 10
+"""How often a trial is measured if nothing is said."""
+
+
 def tune(folder: Path, settings: Settings | None, *, trials: int, workers: int, silent: bool) -> Came:
     """Work on a study until it has so many trials, or a signal comes.
 
@@ -93,12 +97,13 @@ def _came(opened: Study, page: Path, *, is_done: bool, trials: int) -> Came:
     return Came(opened.folder, state, code, summary, tuple(lines))
 
 
-def settings_of(run_file: RunFile, space: Any, seed: int, pruner: str, parts: int) -> Settings:
-    """The settings of a study.
+def settings_of(run_file: RunFile, space: Any, seed: int, pruner: str, parts: int | None) -> Settings:
+    """The settings of a study; in 10 parts, or as many as there are iterations, if nothing is said.
 
     Raises:
         BadInput: if the training has fewer iterations than parts.
     """
+    parts = parts or min(PARTS, run_file.iterations)
     if run_file.iterations < parts:
         allowed = f"at most {run_file.iterations}, the iterations of a training"
         raise BadInput("--parts", parts, allowed, "lower --parts, or raise budget.env_steps")

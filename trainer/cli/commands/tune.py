@@ -50,9 +50,7 @@ PRUNERS = ("median", "successive-halving", "none")
 @click.option(
     "--parts",
     type=WholeNumber(1, 1000),
-    default=10,
-    show_default=True,
-    help="How often a trial's score is looked at, the last time at its end.",
+    help="How often a trial's score is looked at, the last time at its end (10, or each iteration if there are fewer).",
 )
 @click.option("--store", metavar="URI", envvar=STORE_VARIABLE, show_envvar=True, help="Where studies are kept.")
 @json_option
@@ -68,7 +66,7 @@ def tune(
     settings: tuple[str, ...],
     seed: int,
     pruner: str,
-    parts: int,
+    parts: int | None,
     store: str | None,
     as_json: bool,
     quiet: bool,
@@ -109,7 +107,7 @@ def _new(
     space: tuple[str, ...],
     seed: int,
     pruner: str,
-    parts: int,
+    parts: int | None,
 ) -> "tuple[Path, Settings]":
     """The folder and the settings of a study that a run file begins, or goes on with by its name.
 
