@@ -16,7 +16,6 @@ from trainer.tuning import display, study, tuner
 from trainer.tuning.outcome import Outcome
 from trainer.tuning.study import Settings, Study
 
-
 PARTS = 10
 """How often a trial is measured if nothing is said."""
 
