@@ -91,6 +91,7 @@ class Loop:
         evaluate: gives the `rl_eval_` metrics of the current policy; called every `evaluation.interval_iterations`.
         saved: called after each checkpoint.
         counters: how far the training is, which has been restored; None: at its start.
+        enough: asked between calls; words other than none end the training, as a used budget does.
     """
 
     def __init__(
@@ -104,10 +105,11 @@ class Loop:
         evaluate: Callable[[], Mapping[str, float]],
         saved: Callable[[Counters], None],
         counters: Counters | None = None,
+        enough: Callable[[], str] = lambda: "",
     ) -> None:
         self._run_file, self._training, self._goal = run_file, training, goal
         self._sinks, self._checkpoints, self._progress = sinks, checkpoints, progress
-        self._evaluate, self._saved = evaluate, saved
+        self._evaluate, self._saved, self._enough = evaluate, saved, enough
         self.counters = counters or Counters()
         self._seconds_per_iteration: float | None = None
         self._last_saved_iteration = self.counters.iteration
@@ -130,7 +132,7 @@ class Loop:
         while counters.iteration < self._run_file.iterations:
             if preemption.received is not None:
                 return End.PREEMPTED, f"stopped by {preemption.received.name}"
-            if reason := budget.reached(limits, counters.wall_time_seconds):
+            if reason := self._enough() or budget.reached(limits, counters.wall_time_seconds):
                 return End.STOPPED_BY_BUDGET, reason
             self._call()
             if self._due():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from envs.seeding import Split
 from trainer.checkpoint import Checkpoints
 from trainer.config.models import Evaluation, RunFile
 from trainer.deploy import export
@@ -34,6 +35,9 @@ class Stages:
         progress: what people see.
     """
 
+    split = Split.HELD_OUT
+    """The seeds that evaluations during the training take."""
+
     def __init__(self, directory: RunDirectory, run_file: RunFile, progress: Progress) -> None:
         self._directory, self._run_file, self._progress = directory, run_file, progress
         self._target = Target.of(run_file)
@@ -42,7 +46,7 @@ class Stages:
         self._checkpoints = Checkpoints(directory.checkpoints, run_file.checkpoint.keep_last)
         self._counters = Counters()
         self._metrics_bytes = 0
-        self._quick = protocol.Quick(self._target, self._training.learner, run_file.evaluation)
+        self._quick = protocol.Quick(self._target, self._training.learner, run_file.evaluation, self.split)
 
     def close(self) -> None:
         """Let go of environments and of the display."""
@@ -135,9 +139,10 @@ class Stages:
             sinks,
             self._checkpoints,
             self._progress,
-            evaluate=self._quick,
+            evaluate=self._evaluate_part,
             saved=self._saved,
             counters=self._counters,
+            enough=self._enough,
         )
         size = self._run_file.agent.batch_size
         self._progress.start(
@@ -153,6 +158,14 @@ class Stages:
         finally:
             sinks.close()
         return result.end, result.reason
+
+    def _evaluate_part(self) -> Mapping[str, float]:
+        """An evaluation during the training."""
+        return self._quick()
+
+    def _enough(self) -> str:
+        """Why the training should end here; empty if it should go on."""
+        return ""
 
     def _finish(self) -> None:
         """What follows a complete training."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "trainer.cli.commands.evaluate:evaluate",
     "compare": "trainer.cli.commands.compare:compare",
     "schedule": "trainer.cli.commands.schedule:schedule",
+    "tune": "trainer.cli.commands.tune:tune",
     "simulate": "trainer.cli.commands.simulate:simulate",
     "report": "trainer.cli.commands.report:report",
     "runs": "trainer.cli.commands.runs:runs",

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from envs import core, seeding
 from envs.core import Objective, TensorEnv
-from envs.seeding import Split
+from envs.seeding import SEEDS_PER_SPLIT, Split
 from trainer.errors import SlipwayError
 from trainer.policy import AnyPolicy, Remembering, ask, begin
 
@@ -46,10 +46,18 @@ class TensorEpisodes:
         policies: by name.
         seeds: S.
         episodes_per_seed: E.
+        split: which seeds they are; held-out ones, if nothing is chosen by the result.
     """
 
-    def __init__(self, env: TensorEnv[Any], policies: Mapping[str, AnyAct], seeds: int, episodes_per_seed: int) -> None:
-        self._env, self._policies = env, dict(policies)
+    def __init__(
+        self,
+        env: TensorEnv[Any],
+        policies: Mapping[str, AnyAct],
+        seeds: int,
+        episodes_per_seed: int,
+        split: Split = Split.HELD_OUT,
+    ) -> None:
+        self._env, self._policies, self._split = env, dict(policies), split
         self._seeds, self._episodes = seeds, episodes_per_seed
         self._compiled = tf.function(self._measure, jit_compile=True, autograph=False)
 
@@ -67,7 +75,8 @@ class TensorEpisodes:
         env, limit = self._env, self._env.max_episode_steps
         rows = self._seeds * self._episodes
         # One key for each held-out seed; a seed's episodes do not depend on how many other seeds there are.
-        keys = tf.stack([seeding.key_from_seed(seed, Split.HELD_OUT) for seed in range(self._seeds)])
+        numbers = [numbered(seed, self._split) for seed in range(self._seeds)]
+        keys = tf.stack([seeding.key_from_seed(number, self._split) for number in numbers])
         start = _merge(
             tf.map_fn(
                 lambda key: _tensors(env.reset(seeding.fold(key, RESET), self._episodes)),
@@ -113,6 +122,14 @@ class TensorEpisodes:
         *_, totals = tf.while_loop(again, body, (tf.constant(0), *first), parallel_iterations=1)
         scale = env.score.sign / (limit - counted_from) if averaged else float(env.score.sign)
         return tf.stack(totals) * scale
+
+
+def numbered(seed: int, split: Split) -> int:
+    """The number within its split of an evaluation's seed: held-out ones from 0 up, others from the last one down.
+
+    Trainings take theirs from 0 up.
+    """
+    return seed if split is Split.HELD_OUT else SEEDS_PER_SPLIT - 1 - seed
 
 
 def finite(scores: dict[str, Floats]) -> dict[str, Floats]:

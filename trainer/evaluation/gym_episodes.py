@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from envs import seeding
 from envs.seeding import SEEDS_PER_SPLIT, Split
-from trainer.evaluation.episodes import finite
+from trainer.evaluation.episodes import finite, numbered
 from trainer.evaluation.statistics import Floats
 from trainer.policy import AnyPolicy, Memory, ask, begin, forget
 from trainer.rollout.gym_vector import GymVector
@@ -22,15 +22,16 @@ MOST_STEPS = 100_000
 """Where an episode of an environment without a time limit is cut."""
 
 
-def episode_seed(seed: int, episode: int) -> int:
-    """The integer seed of a held-out seed's episode; it follows from these two numbers alone.
+def episode_seed(seed: int, episode: int, split: Split = Split.HELD_OUT) -> int:
+    """The integer seed of an evaluation seed's episode; it follows from these numbers alone.
 
     Args:
-        seed: number of the held-out seed, from 0 on.
+        seed: number of the seed, from 0 on.
         episode: number of the episode on it, from 0 on.
+        split: which seeds they are.
     """
-    mixed = np.random.SeedSequence([seed, episode]).generate_state(1)[0]
-    return seeding.seed_in_split(int(mixed) % SEEDS_PER_SPLIT, Split.HELD_OUT)
+    mixed = np.random.SeedSequence([numbered(seed, split), episode]).generate_state(1)[0]
+    return seeding.seed_in_split(int(mixed) % SEEDS_PER_SPLIT, split)
 
 
 class GymEpisodes:
@@ -41,15 +42,21 @@ class GymEpisodes:
         policies: by name.
         seeds: S.
         episodes_per_seed: E.
+        split: which seeds they are; held-out ones, if nothing is chosen by the result.
     """
 
     def __init__(
-        self, make: Callable[[int], GymVector], policies: Mapping[str, AnyPolicy], seeds: int, episodes_per_seed: int
+        self,
+        make: Callable[[int], GymVector],
+        policies: Mapping[str, AnyPolicy],
+        seeds: int,
+        episodes_per_seed: int,
+        split: Split = Split.HELD_OUT,
     ) -> None:
         self._make, self._shape = make, (seeds, episodes_per_seed)
         self._policies = dict(policies)
         self._acts = {name: tf.function(_keyed(policy), autograph=False) for name, policy in policies.items()}
-        self._seeds = [episode_seed(*pair) for pair in np.ndindex(self._shape)]
+        self._seeds = [episode_seed(seed, episode, split) for seed, episode in np.ndindex(self._shape)]
 
     def __call__(self) -> dict[str, Floats]:
         """Scores by policy, float64 [S, E]: the return of each episode.

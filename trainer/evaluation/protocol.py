@@ -145,10 +145,11 @@ class Quick:
         target: the task.
         learner: whose policy is measured, as it is at each call.
         settings: how many seeds and episodes.
+        split: which seeds; training ones where something is chosen by the result, so that held-out ones stay so.
     """
 
-    def __init__(self, target: Target, learner: Learner, settings: Evaluation) -> None:
-        self._measure = _episodes(target, {GREEDY: learner.policy(greedy=True)}, {}, settings)
+    def __init__(self, target: Target, learner: Learner, settings: Evaluation, split: Split = Split.HELD_OUT) -> None:
+        self._measure = _episodes(target, {GREEDY: learner.policy(greedy=True)}, {}, settings, split)
 
     def scores(self) -> Floats:
         """The score of each held-out episode, float64 [seeds, episodes].
@@ -185,10 +186,14 @@ def _scores(
 
 
 def _episodes(
-    target: Target, policies: Mapping[str, AnyPolicy], baselines: Mapping[str, StatePolicy], settings: Evaluation
+    target: Target,
+    policies: Mapping[str, AnyPolicy],
+    baselines: Mapping[str, StatePolicy],
+    settings: Evaluation,
+    split: Split = Split.HELD_OUT,
 ) -> Callable[[], dict[str, Floats]]:
-    """What plays the held-out episodes; baselines of states only where the task is one of ours."""
-    env, size = target.env, (settings.seeds, settings.episodes_per_seed)
+    """What plays the episodes; baselines of states only where the task is one of ours."""
+    env, size = target.env, (settings.seeds, settings.episodes_per_seed, split)
     if env is None:
         return GymEpisodes(lambda rows: GymVector(target.env_id, target.parameters, rows), policies, *size)
     acts: dict[str, episodes.AnyAct] = {name: episodes.of_policy(env, policy) for name, policy in policies.items()}

@@ -5,11 +5,12 @@ import shutil
 
 import evaluated
 import pytest
+import tuning_study
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from trainer.evaluation import comparison, contenders
-from trainer.report import comparison_page
+from trainer.report import comparison_page, tuning_page
 from trainer.report.build import build
 
 pytestmark = pytest.mark.browser
@@ -79,7 +80,10 @@ def browser():
 def pages(tmp_path_factory, run_writers):
     """One page of each sort."""
     folder = tmp_path_factory.mktemp("runs")
-    return {name: build(write(folder / name)) for name, write in run_writers.items()} | {"comparison": compared(folder)}
+    return {name: build(write(folder / name)) for name, write in run_writers.items()} | {
+        "comparison": compared(folder),
+        "study": searched(folder),
+    }
 
 
 def compared(folder):
@@ -94,7 +98,16 @@ def compared(folder):
     return page
 
 
-PAGES = ("complete", "episodic", "group", "running", "comparison")
+def searched(folder):
+    """A page about a study."""
+    with tuning_study.study(folder / "study") as made:
+        tuning_study.work(made, 12)
+        page = folder / "study.html"
+        page.write_text(tuning_page.render(made))
+    return page
+
+
+PAGES = ("complete", "episodic", "group", "running", "comparison", "study")
 
 
 @pytest.fixture(params=[(page, width, scheme) for page in PAGES for width in WIDTHS for scheme in SCHEMES], ids=str)
@@ -141,7 +154,7 @@ def test_the_page_looks_right(browser, shown):
     assert (
         len(visible)
         == len(charts) / 2
-        == {"complete": 4, "episodic": 3, "group": 3, "running": 2, "comparison": 2}[page]
+        == {"complete": 4, "episodic": 3, "group": 3, "running": 2, "comparison": 2, "study": 5}[page]
     )
     assert all(chart.rect["width"] > 300 and chart.rect["height"] > 60 for chart in visible)
     for name, texts in browser.execute_script(VISIBLE_TEXTS):
