@@ -11,6 +11,7 @@ from envs import seeding
 from envs.core import TensorEnv
 from trainer.agents import make
 from trainer.agents.learner import Learner, Task
+from trainer.compiled import Compiled
 from trainer.config.models import Agent
 from trainer.errors import SlipwayError
 from trainer.rollout.base import EpisodeSums, Trajectories
@@ -210,8 +211,8 @@ class GymTraining(_Base):
         )
         self._returns = np.zeros([settings.num_envs], np.float64)
         self._steps = np.zeros([settings.num_envs], np.int64)
-        self._act = tf.function(self._draw, jit_compile=True, autograph=False)
-        self._learn = tf.function(self._improve, jit_compile=True, autograph=False)
+        self._act = Compiled(self._draw)
+        self._learn = Compiled(self._improve)
 
     def run(self, count: int) -> list[Row]:
         """Make `count` iterations, at most one."""
@@ -259,7 +260,7 @@ class GymTraining(_Base):
         for t in range(self.settings.rollout_steps):
             observation = self.source.observation.copy()
             mask = () if self.source.action_mask is None else self.source.action_mask.copy()
-            sent, action, *behaviour = (x.numpy() for x in self._act(observation, mask, tf.constant(t)))
+            sent, action, *behaviour = self._act(observation, mask, np.int32(t))
             outcome = self.source.step(sent)
             done = outcome.terminated | outcome.truncated
             self._returns += outcome.reward
@@ -281,6 +282,6 @@ class GymTraining(_Base):
                     outcome.final_mask if self.learner.recording.final_masks else (),
                 )
             )
-        batch = tf.nest.map_structure(lambda *values: tf.constant(np.stack(values)), *steps)
-        sums = EpisodeSums(*(tf.constant(x, tf.float32) for x in (count, returns, lengths, returns)))
-        return self._rows(self._learn(batch, sums)[None].numpy())
+        batch = tf.nest.map_structure(lambda *values: np.stack(values), *steps)
+        sums = EpisodeSums(*map(np.float32, (count, returns, lengths, returns)))
+        return self._rows(self._learn(batch, sums)[None])
