@@ -25,5 +25,5 @@ def words(about: dict[str, Any]) -> str:
     """The same as a line."""
     return (
         f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']},"
-        f" Python {about['python']}; load average {about['load_average']} when this was written"
+        f" Python {about['python']}; load average {about['load_average']} at the start"
     )
