@@ -211,7 +211,7 @@ class GymTraining(_Base):
         )
         self._returns = np.zeros([settings.num_envs], np.float64)
         self._steps = np.zeros([settings.num_envs], np.int64)
-        self._act = Compiled(self._draw)
+        self._act = Compiled(self._draw, reads_only=True)
         self._learn = Compiled(self._improve)
 
     def run(self, count: int) -> list[Row]:
