@@ -31,4 +31,4 @@ def kind(about: dict[str, Any]) -> str:
 
 def words(about: dict[str, Any]) -> str:
     """All of it as a line."""
-    return f"{kind(about)}; load average {about['load_average']} when this was written"
+    return f"{kind(about)}; load average {about['load_average']} at the start"

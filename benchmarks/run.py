@@ -6,6 +6,7 @@ within a round, so that a machine whose speed drifts weighs on all alike; ratios
 
 import argparse
 import dataclasses
+import datetime
 import json
 import os
 import shutil
@@ -13,19 +14,37 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, results, tables
-from benchmarks.settings import JAX, SB3, SETTINGS, Setting
-from benchmarks.worker import RESULT
+from benchmarks.settings import GYMNASIUM, JAX, LIDAR, OFF_POLICY, SB3, SETTINGS, Setting
+from benchmarks.timing import RESULT
+from envs import registry
 from trainer.run import files
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent
+Row = dict[str, Any]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 TIMEOUT_SECONDS = 900
-KINDS = ("speed", "solve", "job", "train", "help")
+KINDS = ("speed", "solve", "job", "train", "help", "env-steps", "off-policy", "lidar")
+"""Kinds of measurement. Each is kept with what it was measured on, so that they can be measured at different times."""
+TOGETHER = ("job", "train")
+"""Kinds in one table of ratios, which are measured in the same rounds."""
+PPO_KINDS = ("speed", "solve", "job", "train")
+"""Those that a warm-up by whole processes comes before."""
+PROGRAMS = {
+    ("env-steps", "slipway"): (None, "env_steps.py", ()),
+    ("env-steps", "gymnasium"): (None, "peers/gymnasium/env_steps.py", ()),
+    ("off-policy", "slipway"): (None, "off_policy.py", ("--way", "tensor")),
+    ("off-policy", "slipway on gymnasium"): (None, "off_policy.py", ("--way", "gymnasium")),
+    ("off-policy", "sb3"): ("sb3", "peers/sb3/off_policy.py", ()),
+    ("lidar", "slipway"): (None, "lidar.py", ("--way", "compiled")),
+    ("lidar", "single"): (None, "lidar.py", ("--way", "single")),
+}
+"""For the kinds that are not PPO on CartPole: the peer whose Python runs a program, the program, and its options."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +68,45 @@ def plan(quick: bool) -> list[Measurement]:
         for program in ("slipway", peer)
     ]
     whole = [Measurement("job", SB3.name, program) for program in ("slipway", "sb3", "jax", "slipway, nothing cached")]
-    return [*found, *whole, Measurement("train", SB3.name, "slipway train"), Measurement("help", "-", "slipway --help")]
+    whole += [Measurement("train", SB3.name, "slipway train"), Measurement("help", "-", "slipway --help")]
+    tasks = ["slipway/CartPole-v1", "slipway/LostSales-v0"] if quick else registry.names()
+    steps = [
+        Measurement("env-steps", task, program)
+        for task in tasks
+        for program in (("slipway", "gymnasium") if task in GYMNASIUM else ("slipway",))
+    ]
+    learning = [
+        Measurement("off-policy", name, program)
+        for name in (list(OFF_POLICY)[:1] if quick else OFF_POLICY)
+        for program in ("slipway", "slipway on gymnasium", "sb3")
+    ]
+    robots = [Measurement("lidar", LIDAR, program) for program in ("slipway", "single")]
+    return [*found, *whole, *steps, *learning, *robots]
+
+
+def program(what: Measurement) -> tuple[str | None, str, tuple[str, ...]]:
+    """The peer whose Python runs it (None: this one), the program's path in this folder, and its options."""
+    if (what.kind, what.program) in PROGRAMS:
+        return PROGRAMS[what.kind, what.program]
+    peer = what.program if what.program in ("sb3", "jax") else None
+    return peer, f"peers/{peer}/ppo.py" if peer else "ours.py", ()
+
+
+def read(path: Path | None) -> dict[str, Any]:
+    """What was measured before: `measured` (kind to what it was measured on) and `rows`; empty if there is nothing."""
+    if path is None or not path.is_file():
+        return {"measured": {}, "rows": []}
+    found = files.read_json(path)
+    return {"measured": found["measured"], "rows": found["rows"]}
+
+
+def merged(before: dict[str, Any], about: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
+    """New rows in place of those of the same kinds; other kinds keep their rows, and what they were measured on."""
+    new = {row["kind"] for row in rows}
+    kept = [row for row in before["rows"] if row["kind"] not in new]
+    measured = {kind: about if kind in new else before["measured"].get(kind) for kind in KINDS}
+    order = sorted([*kept, *rows], key=lambda row: KINDS.index(row["kind"]))
+    return {"format": 2, "measured": {kind: on for kind, on in measured.items() if on is not None}, "rows": order}
 
 
 class Bench:
@@ -69,12 +126,12 @@ class Bench:
             "JAX_PLATFORMS": "cpu",
         }
 
-    def prepare(self) -> None:
-        """Install the peers from their lock files, each into its own environment."""
+    def prepare(self, peers: Sequence[str]) -> None:
+        """Install peers from their lock files, each into its own environment."""
         uv = shutil.which("uv", path=f"{ROOT / '.tools/bin'}:{os.environ.get('PATH', '')}")
         if uv is None:
             raise SystemExit("bench: uv is not installed: `make bench` installs it")
-        for peer in ("sb3", "jax"):
+        for peer in peers:
             tables.say(f"installing {peer} from its lock file ...")
             command = [uv, "sync", "--quiet", "--frozen", "--project", str(FOLDER / "peers" / peer)]
             subprocess.run(command, check=True, env=self._environment)
@@ -85,11 +142,12 @@ class Bench:
             return self._train(SETTINGS[what.setting], seed)
         if what.kind == "help":
             return {"wall_seconds": self._wall([str(Path(sys.executable).parent / "slipway"), "--help"])[0]}
-        peer = what.program if what.program in ("sb3", "jax") else None
+        peer, script, options = program(what)
         python = str(FOLDER / "peers" / peer / ".venv/bin/python") if peer else sys.executable
-        script = FOLDER / "peers" / peer / "ppo.py" if peer else FOLDER / "ours.py"
         extra = {"SLIPWAY_XLA_CACHE": "off"} if what.program.endswith("nothing cached") else {}
-        seconds, output = self._wall([python, str(script), what.kind, what.setting, "--seed", str(seed)], extra)
+        seconds, output = self._wall(
+            [python, str(FOLDER / script), what.kind, what.setting, *options, "--seed", str(seed)], extra
+        )
         line = next(line for line in output.splitlines() if line.startswith(RESULT))
         return {**json.loads(line.removeprefix(RESULT)), "wall_seconds": seconds}
 
@@ -129,7 +187,9 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer settings, one round, nothing written by default")
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of measurement (all)")
+    parser.add_argument(
+        "--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of measurement (all); the others' figures stay"
+    )
     parser.add_argument("--rounds", type=int, default=None, help="rounds, each with its own seed (5; 1 with --quick)")
     parser.add_argument("--cpus", default=None, help="processors that each program is pinned to, as 0,1 (all)")
     parser.add_argument("--json", type=Path, default=None, help="where the figures go (benchmarks/results.json)")
@@ -137,16 +197,20 @@ def main() -> None:
     rounds = arguments.rounds or (1 if arguments.quick else 5)
     cpus = {int(cpu) for cpu in arguments.cpus.split(",")} if arguments.cpus else os.sched_getaffinity(0)
     target = arguments.json or (None if arguments.quick else FOLDER / "results.json")
+    kinds = {*arguments.only, *(TOGETHER if set(TOGETHER) & set(arguments.only) else ())}
+    measurements = [what for what in plan(arguments.quick) if what.kind in kinds]
     bench = Bench(cpus)
-    bench.prepare()
-    about = machine.about() | {"pinned_to": sorted(cpus)}
-    rows: list[dict[str, Any]] = []
-    measurements = [what for what in plan(arguments.quick) if what.kind in arguments.only]
+    on_cart_pole = any(what.kind in PPO_KINDS for what in measurements)
+    bench.prepare(["sb3", "jax"] if on_cart_pole else sorted({program(what)[0] for what in measurements} - {None}))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
+    about = machine.about() | {"pinned_to": sorted(cpus), "measured_at": now}
+    before = read(target)
+    rows: list[Row] = []
     began = time.perf_counter()
     # Both are then in the page cache, and Slipway's compiled graphs in its own: what a second run meets.
-    for program in ("slipway", "sb3", "jax"):
-        tables.say(f"warming up {program} ...")
-        bench.measure(Measurement("job", SB3.name, program), 0)
+    for name in ("slipway", "sb3", "jax") if on_cart_pole else ():
+        tables.say(f"warming up {name} ...")
+        bench.measure(Measurement("job", SB3.name, name), 0)
     for number in range(rounds):
         turn = measurements if number % 2 == 0 else measurements[::-1]
         for done, what in enumerate(turn, 1):
@@ -155,9 +219,10 @@ def main() -> None:
             row = {**dataclasses.asdict(what), "round": number, **bench.measure(what, number + 1)}
             rows.append(row)
             tables.say(f"{at}: {results.brief(row)} ({time.perf_counter() - began:.0f} s so far)")
+        whole = merged(before, about, rows)
         if target is not None:
-            files.write_json(target, {"format": 1, "machine": about, "rows": rows})
-    page = results.page(about, rows)
+            files.write_json(target, whole)
+    page = results.page(whole["measured"], whole["rows"])
     if target is not None:
         target.with_name("RESULTS.md").write_text(page, encoding="utf-8")
     sys.stdout.write(page)

@@ -110,4 +110,124 @@ JAX = (
     purejaxrl(1024, 12_000_000, 6_000_000),
 )
 
-SETTINGS = {setting.name: setting for setting in (SB3, *JAX)}
+SETTINGS: dict[str, Setting] = {setting.name: setting for setting in (SB3, *JAX)}
+
+
+ENV_COUNTS = (1, 64, 4096)
+"""Numbers of environments whose steps a second are measured."""
+ENV_SECONDS = 0.4
+"""How long each is stepped."""
+GYMNASIUM = (
+    "slipway/CartPole-v1",
+    "slipway/Pendulum-v1",
+    "slipway/Acrobot-v1",
+    "slipway/MountainCar-v0",
+    "slipway/MountainCarContinuous-v0",
+    "slipway/FrozenLake-v1",
+)
+"""The tasks that Gymnasium has too, under the same name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OffPolicySetting:
+    """An off-policy algorithm on one of Gymnasium's tasks, at rl-baselines3-zoo's hyperparameters.
+
+    An iteration collects `env_steps` steps and makes `gradient_steps` gradient steps. What a field does not say is the
+    same default on both sides (Adam with epsilon 1e-8, ReLU, uniform samples).
+
+    Attributes:
+        name: how tables call it.
+        algorithm: `dqn`, `sac` or `td3`.
+        task: Gymnasium's id; Slipway's is the same after `slipway/`.
+        layers: units of the hidden layers, of every network.
+        env_steps: of one iteration.
+        gradient_steps: of one iteration.
+        minibatch_size: transitions of a gradient step.
+        replay_size: transitions kept.
+        learning_starts: transitions before the first gradient step.
+        discount: worth of a reward one step later.
+        learning_rate: Adam's, constant.
+        speed_steps: environment steps, learning included, whose time is taken.
+        source: where the values are from.
+    """
+
+    name: str
+    algorithm: str
+    task: str
+    layers: tuple[int, ...]
+    env_steps: int
+    gradient_steps: int
+    minibatch_size: int
+    replay_size: int
+    learning_starts: int
+    discount: float
+    learning_rate: float
+    speed_steps: int
+    source: str
+    exploration_until: float = 0.0
+    exploration_end: float = 0.0
+
+
+OFF_POLICY = {
+    setting.name: setting
+    for setting in (
+        # learning_rate 2.3e-3, batch_size 64, buffer_size 100000, learning_starts 1000, gamma 0.99, train_freq 256,
+        # gradient_steps 128, exploration_fraction 0.16, exploration_final_eps 0.04, net_arch [256, 256].
+        # target_update_interval 10 is shorter than train_freq: the target network is renewed once an iteration.
+        OffPolicySetting(
+            name="dqn-CartPole-v1",
+            algorithm="dqn",
+            task="CartPole-v1",
+            layers=(256, 256),
+            env_steps=256,
+            gradient_steps=128,
+            minibatch_size=64,
+            replay_size=100_000,
+            learning_starts=1000,
+            discount=0.99,
+            learning_rate=2.3e-3,
+            speed_steps=10_240,
+            source="rl-baselines3-zoo, hyperparams/dqn.yml, CartPole-v1",
+            exploration_until=0.16,
+            exploration_end=0.04,
+        ),
+        # learning_rate 1e-3; the rest is Stable-Baselines3's default: buffer_size 1000000, learning_starts 100,
+        # batch_size 256, tau 0.005, gamma 0.99, train_freq 1, gradient_steps 1, net_arch [256, 256], ent_coef auto.
+        OffPolicySetting(
+            name="sac-Pendulum-v1",
+            algorithm="sac",
+            task="Pendulum-v1",
+            layers=(256, 256),
+            env_steps=1,
+            gradient_steps=1,
+            minibatch_size=256,
+            replay_size=1_000_000,
+            learning_starts=100,
+            discount=0.99,
+            learning_rate=1e-3,
+            speed_steps=640,
+            source="rl-baselines3-zoo, hyperparams/sac.yml, Pendulum-v1",
+        ),
+        # gamma 0.98, buffer_size 200000, noise normal 0.1, learning_rate 1e-3, net_arch [400, 300]; as many gradient
+        # steps as environment steps; batch_size 256 by default. learning_starts 10000 is cut to 1000, which no steady
+        # speed depends on.
+        OffPolicySetting(
+            name="td3-Pendulum-v1",
+            algorithm="td3",
+            task="Pendulum-v1",
+            layers=(400, 300),
+            env_steps=1,
+            gradient_steps=1,
+            minibatch_size=256,
+            replay_size=200_000,
+            learning_starts=1000,
+            discount=0.98,
+            learning_rate=1e-3,
+            speed_steps=640,
+            source="rl-baselines3-zoo, hyperparams/td3.yml, Pendulum-v1",
+        ),
+    )
+}
+
+LIDAR = "lidar-navigation-ppo"
+"""The preset whose training is compared with the same environment stepped singly."""

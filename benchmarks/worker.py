@@ -4,8 +4,6 @@ Runs inside each peer's own environment, so it needs only NumPy and Gymnasium.
 """
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -14,14 +12,13 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import timing
 from benchmarks.settings import SETTINGS, Setting
 
 EPISODES = 100
 SOLVED = 475.0
 """Gymnasium's threshold for CartPole-v1: mean return over 100 episodes."""
 EVALUATION_SEED = 1_000_000
-RESULT = "RESULT "
-"""What the line with a worker's figures starts with."""
 
 
 class Program(Protocol):
@@ -132,4 +129,4 @@ def main(make: Callable[[Setting, int], Program]) -> None:
     program = make(setting, arguments.seed)
     result = MODES[arguments.mode](program, setting)
     result["versions"] = program.versions()
-    sys.stdout.write(f"\n{RESULT}{json.dumps(result)}\n")
+    timing.report(result)

@@ -12,6 +12,7 @@ from envs.core import TensorEnv
 from trainer.agents import make
 from trainer.agents.actions import answer
 from trainer.agents.learner import Learner, Task
+from trainer.compiled import Compiled
 from trainer.config.models import Agent
 from trainer.errors import SlipwayError
 from trainer.policy import Memory, forget, nothing
@@ -219,9 +220,9 @@ class GymTraining(_Base):
         )
         self._returns = np.zeros([settings.num_envs], np.float64)
         self._steps = np.zeros([settings.num_envs], np.int64)
-        self._memory = nothing(self.learner.memory_widths, settings.num_envs)
-        self._act = tf.function(self._draw, jit_compile=True, autograph=False)
-        self._learn = tf.function(self._improve, jit_compile=True, autograph=False)
+        self._memory = _arrays(nothing(self.learner.memory_widths, settings.num_envs))
+        self._act = Compiled(self._draw, reads_only=True)
+        self._learn = Compiled(self._improve)
 
     def run(self, count: int) -> list[Row]:
         """Make `count` iterations, at most one."""
@@ -230,7 +231,7 @@ class GymTraining(_Base):
     def state(self) -> Arrays:
         """Everything that decides the future but for the replay's rows, on the host."""
         source = {f"source/{name}": value for name, value in self.source.snapshot().items()}
-        memory = {f"memory/{i}": part.numpy() for i, part in enumerate(self._memory)}
+        memory = {f"memory/{i}": part.copy() for i, part in enumerate(self._memory)}
         return super().state() | source | memory | {"returns": self._returns.copy(), "steps": self._steps.copy()}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]], window: Window | None = None) -> None:
@@ -248,7 +249,7 @@ class GymTraining(_Base):
         source = {name.removeprefix("source/"): own.pop(name) for name in list(own) if name.startswith("source/")}
         super().load(own, window)
         self._returns, self._steps = state["returns"].copy(), state["steps"].copy()
-        self._memory = tuple(tf.constant(state[name]) for name in memory)
+        self._memory = tuple(state[name].copy() for name in memory)
         self.source.restore(source)
 
     def close(self) -> None:
@@ -272,8 +273,8 @@ class GymTraining(_Base):
         for t in range(self.settings.rollout_steps):
             observation = self.source.observation.copy()
             mask = () if self.source.action_mask is None else self.source.action_mask.copy()
-            sent, action, behaviour, self._memory = self._act(observation, mask, tf.constant(t), self._memory)
-            outcome = self.source.step(sent.numpy())
+            sent, action, behaviour, self._memory = self._act(observation, mask, np.int32(t), self._memory)
+            outcome = self.source.step(sent)
             done = outcome.terminated | outcome.truncated
             self._returns += outcome.reward
             self._steps += 1
@@ -281,13 +282,13 @@ class GymTraining(_Base):
             lengths += int(self._steps[done].sum())
             self._returns[done], self._steps[done] = 0.0, 0
             if done.any():
-                self._memory = forget(self._memory, done)
+                self._memory = _arrays(forget(self._memory, done))
             steps.append(
                 Trajectories(
                     observation,
                     mask,
-                    action.numpy(),
-                    tuple(x.numpy() for x in behaviour),
+                    action,
+                    behaviour,
                     outcome.reward,
                     outcome.terminated,
                     outcome.truncated,
@@ -296,7 +297,12 @@ class GymTraining(_Base):
                     outcome.final_mask if self.learner.recording.final_masks else (),
                 )
             )
-        batch = tf.nest.map_structure(lambda *values: tf.constant(np.stack(values)), *steps)
+        batch = tf.nest.map_structure(lambda *values: np.stack(values), *steps)
         batch = batch._replace(memory=remembered)
-        sums = EpisodeSums(*(tf.constant(x, tf.float32) for x in (count, returns, lengths, returns)))
-        return self._rows(self._learn(batch, sums)[None].numpy())
+        sums = EpisodeSums(*map(np.float32, (count, returns, lengths, returns)))
+        return self._rows(self._learn(batch, sums)[None])
+
+
+def _arrays(memory: Memory) -> tuple[npt.NDArray[np.float32], ...]:
+    """A policy's memory on the host."""
+    return tuple(part.numpy() for part in memory)

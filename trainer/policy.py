@@ -31,7 +31,7 @@ class Policy(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Remembering:
+class RecurrentPolicy:
     """A policy with memory, in place of a function without; `ask` serves both.
 
     Attributes:
@@ -43,7 +43,7 @@ class Remembering:
     memory_widths: tuple[int, ...]
 
 
-AnyPolicy = Policy | Remembering
+AnyPolicy = Policy | RecurrentPolicy
 
 
 def nothing(widths: Sequence[int], rows: int) -> Memory:
@@ -53,18 +53,18 @@ def nothing(widths: Sequence[int], rows: int) -> Memory:
 
 def begin(policy: Any, rows: int) -> Memory:
     """The memory of a policy, of whichever kind, at the start of episodes."""
-    return nothing(policy.memory_widths, rows) if isinstance(policy, Remembering) else ()
+    return nothing(policy.memory_widths, rows) if isinstance(policy, RecurrentPolicy) else ()
 
 
 def ask(policy: Any, memory: Memory, *given: Any) -> tuple[Any, Memory]:
     """The actions of a policy, of whichever kind, and its memory for the next step.
 
     Args:
-        policy: a function, or a `Remembering` in its place.
+        policy: a function, or a `RecurrentPolicy` in its place.
         memory: as `begin` or `ask` gave it.
         given: what the function takes.
     """
-    return policy.step(*given, memory) if isinstance(policy, Remembering) else (policy(*given), ())
+    return policy.step(*given, memory) if isinstance(policy, RecurrentPolicy) else (policy(*given), ())
 
 
 def forget(memory: Memory, done: Any) -> Memory:

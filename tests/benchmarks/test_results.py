@@ -1,6 +1,6 @@
 from benchmarks import results
 from benchmarks.run import plan
-from benchmarks.settings import SB3, SETTINGS
+from benchmarks.settings import LIDAR, SB3, SETTINGS
 
 ABOUT = {"cpu": "X", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.11", "load_average": 0.1}
 
@@ -58,10 +58,48 @@ def test_whole_processes_are_compared_with_sb3():
 
 def test_a_page_says_machine_versions_and_rounds():
     rows = [speed("slipway", 0, 2.0), speed("sb3", 0, 1.0), job("slipway", 4.0), job("sb3", 8.0)]
-    page = results.page({**ABOUT, "pinned_to": [0, 1]}, rows)
+    page = results.page({kind: {**ABOUT, "pinned_to": [0, 1]} for kind in ("speed", "job")}, rows)
     assert "X, 2 cores" in page
     assert "sb3 1, slipway 1" in page
-    assert "Medians over 1 round " in page
+    assert "Measured over 1 round on" in page
+    assert "Off-policy" not in page
+
+
+def test_a_section_says_apart_what_was_measured_apart():
+    rows = [job("slipway", 4.0), job("sb3", 8.0), job("slipway --help", 0.2, "help", "-")]
+    about = {**ABOUT, "pinned_to": [0]}
+    page = results.page({"job": about, "help": {**about, "cpu": "Y", "measured_at": "2020-01-01"}}, rows)
+    assert "Measured (job) over 1 round on X," in page
+    assert "Measured (help) over 1 round at 2020-01-01 on Y," in page
+
+
+def test_environments_are_compared_at_each_number_with_gymnasiums_fastest_way():
+    task = "slipway/CartPole-v1"
+    ours = {"kind": "env-steps", "setting": task, "program": "slipway", "round": 0}
+    theirs = {**ours, "program": "gymnasium", "fastest_at": {"1": "sync", "64": "async"}}
+    alone = {**ours, "setting": "slipway/LostSales-v0", "steps_per_second_at": {"1": 7.0}}
+    rows = [
+        {**ours, "steps_per_second_at": {"1": 30.0, "64": 80.0}},
+        {**theirs, "steps_per_second_at": {"1": 10.0, "64": 20.0}},
+        alone,
+    ]
+    lines = results.env_steps_table(rows)
+    assert f"| {task} | 1 | 30.0 | 10.0 | sync | **3.00** |" in lines
+    assert f"| {task} | 64 | 80.0 | 20.0 | async | **4.00** |" in lines
+    assert "| slipway/LostSales-v0 | 1 | 7.00 | - | - | - |" in lines
+    assert results.brief(rows[0]) == "30.0 at 1, 80.0 at 64 steps/s"
+
+
+def test_off_policy_and_lidar_have_their_ratios():
+    def rows(kind, setting, **speeds):
+        return [
+            {"kind": kind, "setting": setting, "program": name.replace("_", " "), "round": 0, "steps_per_second": speed}
+            for name, speed in speeds.items()
+        ]
+
+    learned = rows("off-policy", "sac-Pendulum-v1", slipway=60.0, slipway_on_gymnasium=40.0, sb3=20.0)
+    assert "| sac-Pendulum-v1 | 60.0 | 40.0 | 20.0 | **3.00** | **2.00** |" in results.off_policy_table(learned)
+    assert "| 90.0 | 3.00 | **30.0** |" in results.lidar_table(rows("lidar", LIDAR, slipway=90.0, single=3.0))
 
 
 def test_a_round_measures_each_setting_with_both_programs_side_by_side():

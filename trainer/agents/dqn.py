@@ -28,6 +28,17 @@ class KeyedDqnAgent(dqn_agent.DqnAgent):
         super().__init__(*given, **arguments)
         self._double = double
 
+    values: tf.Tensor
+    """What the online network gave to the last minibatch, float32 [B, n]."""
+
+    def _compute_q_values(self, time_steps: Any, actions: Any, training: bool = False) -> tf.Tensor:
+        """The online network's values of the stored actions, float32 [B]."""
+        observation = time_steps.observation
+        if self._observation_and_action_constraint_splitter is not None:
+            observation, _ = self._observation_and_action_constraint_splitter(observation)
+        self.values, _ = self._q_network(observation, training=training)
+        return tf.gather(self.values, actions, axis=1, batch_dims=1)
+
     def _compute_next_q_values(self, next_time_steps: Any, info: Any) -> tf.Tensor:
         """The target network's value of the best allowed next action, float32 [B]."""
         del info
@@ -125,8 +136,9 @@ class DQNLearner(OffPolicyLearner):
         with tf.GradientTape() as tape:
             loss = self.agent._loss(steps, common.element_wise_huber_loss, training=True)
         norm = self._apply(self._optimise, tape.gradient(loss.loss, self._weights), self._weights)
-        self._move_targets(self._made % self.settings.target_update_gradient_steps == 0)
-        mean = tf.reduce_mean(tf.reduce_max(self.values(batch.observation), -1))
+        self._move_targets(every=self.settings.target_update_gradient_steps)
+        values = self.agent.values if isinstance(self.agent, KeyedDqnAgent) else self.values(batch.observation)
+        mean = tf.reduce_mean(tf.reduce_max(values, -1))
         return loss.loss, mean, self._explores.read_value(), norm
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from envs.core import Entities, TensorEnv
 from trainer.agents.actions import ActionHead, answer
 from trainer.agents.replay import Replay
-from trainer.policy import AnyPolicy, Memory, Remembering
+from trainer.policy import AnyPolicy, Memory, RecurrentPolicy
 from trainer.rollout.base import Recording, Trajectories
 
 
@@ -109,4 +109,4 @@ def policy(learner: Learner, *, greedy: bool) -> AnyPolicy:
     def choose(observation: Any, mask: Any | None, key: Any) -> Any:
         return step(observation, mask, key, ())[0]
 
-    return Remembering(step, learner.memory_widths) if learner.memory_widths else choose
+    return RecurrentPolicy(step, learner.memory_widths) if learner.memory_widths else choose

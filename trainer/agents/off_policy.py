@@ -164,11 +164,19 @@ class OffPolicyLearner(tf.Module, abc.ABC):
         optimiser.apply_gradients(zip(gradients, weights, strict=True))
         return norm
 
-    def _move_targets(self, due: Any = True) -> None:
-        """Move the target networks towards their sources, where it is due."""
+    def _move_targets(self, every: int = 1) -> None:
+        """Move the target networks towards their sources, once in `every` gradient steps."""
         rate = self._off_policy.target_rate
-        for target, source in self._targets:
-            target.assign(tf.where(due, (1.0 - rate) * target + rate * source, target))
+
+        def move() -> tf.Tensor:
+            for target, source in self._targets:
+                target.assign((1.0 - rate) * target + rate * source if rate < 1.0 else source)
+            return tf.constant(True)
+
+        if every == 1:
+            move()
+        else:
+            tf.cond(self._made % every == 0, move, lambda: tf.constant(False))
 
 
 def experience(batch: Transitions, observation: Any, next_observation: Any) -> Any:

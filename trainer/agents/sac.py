@@ -15,23 +15,27 @@ from trainer.agents.off_policy import OffPolicyLearner, experience
 from trainer.agents.replay import Transitions
 from trainer.config.off_policy import SAC
 
-NEXT, PRESENT, TEMPERATURE = range(3)
+NEXT, PRESENT = range(2)
 """What a gradient step's key is folded with."""
 
 
 class KeyedSacAgent(sac_agent.SacAgent):
-    """TF-Agents' SAC agent; its actions are made of the `noise` that is set before each of its losses."""
+    """TF-Agents' SAC agent; its actions are made of the `noise` that is set before each of its losses.
+
+    Where that is None, the actions are those of the loss before: the temperature's loss takes the policy's, so that
+    the policy is not computed a third time.
+    """
 
     head: SquashedNormal
-    noise: tf.Tensor
-    entropy: tf.Tensor
+    noise: tf.Tensor | None
+    drawn: tuple[tf.Tensor, tf.Tensor]
 
     def _actions_and_log_probs(self, time_steps: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Actions in (-1, 1) and their log densities, float32 [B]."""
-        parameters = self.parameters(time_steps.observation, training=training)
-        actions, log_probability = self.head.sample_with_log_probability(parameters, self.noise)
-        self.entropy = -tf.reduce_mean(log_probability)
-        return actions, log_probability
+        if self.noise is not None:
+            parameters = self.parameters(time_steps.observation, training=training)
+            self.drawn = self.head.sample_with_log_probability(parameters, self.noise)
+        return self.drawn
 
     def parameters(self, observation: tf.Tensor, *, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and deviation before tanh, float32 [B, ...], of normalised observations."""
@@ -105,26 +109,31 @@ class SACLearner(OffPolicyLearner):
         def draw(purpose: int) -> None:
             agent.noise = self.head.noise(seeding.fold(key, purpose), [batch.reward.shape[0]])
 
+        found: list[tf.Tensor] = []
+
+        def errors(target: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+            found.append(value)
+            return tf.math.squared_difference(target, value)
+
         draw(NEXT)
         with tf.GradientTape() as tape:
             value_loss = agent.critic_loss(
                 steps.time_step,
                 steps.action_step.action,
                 steps.next_time_step,
-                td_errors_loss_fn=tf.math.squared_difference,
+                td_errors_loss_fn=errors,
                 training=True,
             )
         norm = self._apply(self._steps[1], tape.gradient(value_loss, critics), critics)
         draw(PRESENT)
         with tf.GradientTape() as tape:
             policy_loss = agent.actor_loss(steps.time_step, training=True)
-        entropy = agent.entropy
+        entropy = -tf.reduce_mean(agent.drawn[1])
         self._apply(self._steps[0], tape.gradient(policy_loss, actor), actor)
-        draw(TEMPERATURE)
+        agent.noise = None
         with tf.GradientTape() as tape:
             loss = agent.alpha_loss(steps.time_step, training=True)
         self._apply(self._steps[2], tape.gradient(loss, temperature), temperature)
         self._move_targets()
-        mean = tf.reduce_mean(self.critics[0]((batch.observation, batch.action))[0])
         # Two critics' squared errors are summed in the loss; the metric is of one.
-        return policy_loss, value_loss / 2.0, mean, entropy, tf.exp(self._log_temperature), norm
+        return policy_loss, value_loss / 2.0, tf.reduce_mean(found[0]), entropy, tf.exp(self._log_temperature), norm

@@ -20,6 +20,8 @@ class KeyedTd3Agent(td3_agent.Td3Agent):
     """TF-Agents' TD3 agent whose critics' loss takes its noise from outside, and whose next actions stay in bounds."""
 
     noise: tf.Tensor
+    values: tf.Tensor
+    """What the first critic gave to the last minibatch, float32 [B]."""
 
     def critic_loss(
         self, time_steps: Any, actions: Any, next_time_steps: Any, weights: Any = None, training: bool = False
@@ -39,6 +41,7 @@ class KeyedTd3Agent(td3_agent.Td3Agent):
         target = tf.stop_gradient(next_time_steps.reward + next_time_steps.discount * least)
         present = (time_steps.observation, actions)
         found = [critic(present, training=training)[0] for critic in (self._critic_network_1, self._critic_network_2)]
+        self.values = found[0]
         return tf.add_n([tf.reduce_mean(self._td_errors_loss_fn(target, each)) for each in found])
 
 
@@ -111,6 +114,7 @@ class TD3Learner(OffPolicyLearner):
             value_loss = agent.critic_loss(
                 steps.time_step, steps.action_step.action, steps.next_time_step, training=True
             )
+        mean = tf.reduce_mean(agent.values)
         norm = self._apply(self._steps[1], tape.gradient(value_loss, critics), critics)
 
         def improve() -> tf.Tensor:
@@ -122,6 +126,5 @@ class TD3Learner(OffPolicyLearner):
 
         due = self._made % self.settings.policy_delay == 0
         self._policy_loss.assign(tf.cond(due, improve, self._policy_loss.read_value))
-        mean = tf.reduce_mean(self.critics[0]((batch.observation, batch.action))[0])
         # Two critics' squared errors are summed in the loss; the metric is of one.
         return self._policy_loss.read_value(), value_loss / 2.0, mean, self._explores.read_value(), norm

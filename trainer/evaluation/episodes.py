@@ -11,22 +11,22 @@ from envs import core, seeding
 from envs.core import Objective, TensorEnv
 from envs.seeding import SEEDS_PER_SPLIT, Split
 from trainer.errors import SlipwayError
-from trainer.policy import AnyPolicy, Remembering, ask, begin
+from trainer.policy import AnyPolicy, RecurrentPolicy, ask, begin
 
 RESET, NOISE, ACTION = range(3)
 
 Floats = npt.NDArray[np.float64]
 Act = Callable[[Any, Any, Any], Any]
 """(state, observation, key) -> actions: what policies of observations and baselines of states both fit."""
-AnyAct = Act | Remembering
+AnyAct = Act | RecurrentPolicy
 """An `Act`, or one with memory."""
 
 
 def of_policy(env: TensorEnv[Any], policy: AnyPolicy) -> AnyAct:
     """A policy of observations, as an `Act`."""
-    if isinstance(policy, Remembering):
+    if isinstance(policy, RecurrentPolicy):
         step = policy.step
-        return Remembering(
+        return RecurrentPolicy(
             lambda state, observation, key, memory: step(observation, env.action_mask(state), key, memory),
             policy.memory_widths,
         )

@@ -20,6 +20,7 @@ from trainer.checkpoint import Checkpoints
 from trainer.config.models import RunFile
 from trainer.errors import BadInput
 from trainer.evaluation.schedule_files import Scheduled, bound
+from trainer.policy import RecurrentPolicy
 from trainer.run.directory import RunDirectory
 
 ENV_ID = "slipway/JobShop-v0"
@@ -110,6 +111,9 @@ class Dispatcher:
 
         def policy(greedy: bool) -> StatePolicy:
             choose = learner.policy(greedy=greedy)
+            if isinstance(choose, RecurrentPolicy):
+                cure = "train with agent.networks.recurrent null"
+                raise BadInput("RUN", "recurrent", "a run whose policy acts on what it sees alone", cure)
 
             def act(state: Any, key: tf.Tensor) -> tf.Tensor:
                 return choose(env.observe(state), env.action_mask(state), key)
