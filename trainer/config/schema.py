@@ -60,11 +60,6 @@ def keys_at(path: Sequence[str | int]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def defaults_at(path: Sequence[str | int]) -> dict[str, Any]:
-    """What the keys of the mapping at a path are if the mapping is there without them."""
-    return {key: (node_at((*path, key)) or {}).get("default") for key in keys_at(path)}
-
-
 def allowed(node: Node) -> str:
     """What a value may be, in words: `a whole number from 1 to 4096, or null`."""
     if forms := _forms(node):
