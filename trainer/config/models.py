@@ -75,6 +75,13 @@ class RecurrentNetworks(Networks):
         " counts; null: none.",
     )
 
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Self:
+        if self.recurrent is not None and self.kind != "fully-connected":
+            cure = "set recurrent to null, or kind to fully-connected"
+            refuse([Contradiction("kind", self.kind, "fully-connected, as recurrent is set", cure)])
+        return self
+
 
 class PPO(Section):
     """Proximal policy optimisation (Schulman et al. 2017, https://arxiv.org/abs/1707.06347)."""

@@ -128,6 +128,8 @@ def test_wrong_overrides(override, field, cure):
          "agent.minibatch_size", 384, "networks.recurrent learns from whole sequences", "set it to 256"),
         ("agent={networks: {recurrent: {}}, minibatch_size: 4096}",
          "agent.minibatch_size", 4096, "rollout_steps = 128 times a divisor", "set it to 1024"),
+        ("agent={networks: {recurrent: {}, kind: permutation-equivariant}}",
+         "agent.networks.kind", "permutation-equivariant", "as recurrent is set", "set recurrent to null"),
         ("agent={networks: {recurrent: {cell: rnn}}}", "agent.networks.recurrent.cell", "rnn", "lstm or gru", "lstm"),
         ("agent={algorithm: reinforce, networks: {recurrent: {}}}",
          "agent.networks.recurrent", "recurrent", "with algorithm reinforce", "to ppo"),
