@@ -62,7 +62,7 @@ def test_a_page_says_machine_versions_and_rounds():
     assert "X, 2 cores" in page
     assert "sb3 1, slipway 1" in page
     assert "Measured over 1 round on" in page
-    assert "Off-policy" not in page
+    assert "## Off-policy" not in page
 
 
 def test_a_section_says_apart_what_was_measured_apart():
