@@ -164,10 +164,8 @@ def gaps(
         temperature: as in `Plan`.
         delay: likewise.
     """
-    plans = [
-        Plan(count, mirror, seed, temperature, delay)
-        for count, mirror in itertools.product((1, samples), (False, True))
-    ]
+    ways = itertools.product((1, samples), (False, True))
+    plans = [Plan(count, mirror, seed, temperature, delay) for count, mirror in ways]
     best = library.best_known_makespans()
     table = [
         [dispatcher.schedule(library.named(name), plan).makespan / best[name] - 1 for plan in plans] for name in names
