@@ -46,6 +46,37 @@ class WholeNumber(click.ParamType[int]):
         return number
 
 
+class Number(click.ParamType[float]):
+    """A number within bounds.
+
+    Args:
+        low: the least.
+        high: the greatest.
+    """
+
+    name = "number"
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number.
+
+        Raises:
+            BadInput: if it is none, or out of bounds.
+        """
+        del ctx
+        try:
+            number = float(str(value))
+        except ValueError:
+            number = self.low - 1
+        if not self.low <= number <= self.high:
+            field = param.opts[0] if param else "number"
+            allowed = f"a number from {self.low:g} to {self.high:g}"
+            raise BadInput(field, str(value), allowed, f"write {field} with such a number")
+        return number
+
+
 class Word(click.ParamType[str]):
     """One of some words.
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ from trainer.checkpoint import Checkpoints
 from trainer.config.models import RunFile
 from trainer.errors import BadInput
 from trainer.evaluation.schedule_files import Scheduled, bound
-from trainer.policy import RecurrentPolicy
 from trainer.run.directory import RunDirectory
 
 ENV_ID = "slipway/JobShop-v0"
@@ -36,11 +36,15 @@ class Plan:
         samples: 1: one schedule of the most likely choices; more: the best of so many schedules that are drawn.
         mirror: also of the mirror image: one more greedy schedule; of samples half.
         seed: of what is drawn.
+        temperature: what logits are divided by before a choice is drawn; below 1 likely choices become likelier.
+        delay: how long a machine may wait, as of the task; None: as in the run.
     """
 
     samples: int = 1
     mirror: bool = False
     seed: int = 0
+    temperature: float = 1.0
+    delay: float | None = None
 
 
 class Dispatcher:
@@ -76,9 +80,9 @@ class Dispatcher:
         """The best schedule of an instance that a plan finds.
 
         Raises:
-            BadInput: if the run's network does not fit the instance's size.
+            BadInput: if the run's network does not fit the instance's size, or its policy has no temperature.
         """
-        env, greedy, sampled = self._of_size(instance.jobs, instance.machine_count)
+        env, greedy, sampled = self._of_size(instance.jobs, instance.machine_count, plan.temperature, plan.delay)
         key = seeding.key_from_seed(plan.seed, seeding.Split.HELD_OUT)
         if plan.samples == 1:
             return decoding.decode(env, instance, greedy, key, mirror=plan.mirror)
@@ -88,12 +92,17 @@ class Dispatcher:
     def scheduled(self, name: str, instance: Instance, plan: Plan) -> Scheduled:
         """The same, with the instance's name and a lower bound."""
         found = self.schedule(instance, plan)
-        least = bound(self._of_size(instance.jobs, instance.machine_count)[0], instance)
+        env = self._of_size(instance.jobs, instance.machine_count, plan.temperature, plan.delay)[0]
+        least = bound(env, instance)
         return Scheduled(name, instance, found.starts, found.makespan, least, len(found.makespans))
 
-    def _made(self, jobs: int, machines: int) -> tuple[JobShop, StatePolicy, StatePolicy]:
+    def _made(
+        self, jobs: int, machines: int, temperature: float, delay: float | None
+    ) -> tuple[JobShop, StatePolicy, StatePolicy]:
         """The task of a size, the greedy policy and the one that draws."""
         given = {**self._run_file.env.parameters, "instance": "", "jobs": jobs, "machines": machines}
+        if delay is not None:
+            given["delay"] = delay
         env = registry.make(ENV_ID, **given)
         assert isinstance(env, JobShop)  # noqa: S101  # by its id
         task = Task(tuple(env.observation_space.shape), env.action_space, masked=True, env=env)
@@ -109,18 +118,24 @@ class Dispatcher:
                 )
             variable.assign(value)
 
-        def policy(greedy: bool) -> StatePolicy:
-            choose = learner.policy(greedy=greedy)
-            if isinstance(choose, RecurrentPolicy):
-                cure = "train with agent.networks.recurrent null"
-                raise BadInput("RUN", "recurrent", "a run whose policy acts on what it sees alone", cure)
+        if learner.memory_widths:
+            cure = "train with agent.networks.recurrent null"
+            raise BadInput("RUN", "recurrent", "a run whose policy acts on what it sees alone", cure)
+        head = learner.head
+        if temperature != 1 and head.parameter_names != ("logits",):
+            allowed = f"1, as {self._run_file.agent.algorithm} does not choose by logits"
+            raise BadInput("--temperature", temperature, allowed, "leave it out")
 
-            def act(state: Any, key: tf.Tensor) -> tf.Tensor:
-                return choose(env.observe(state), env.action_mask(state), key)
+        def greedy(state: Any, key: tf.Tensor) -> tf.Tensor:
+            del key
+            return head.mode(learner.act(env.observe(state), env.action_mask(state)))
 
-            return act
+        def sampled(state: Any, key: tf.Tensor) -> tf.Tensor:
+            first, *others = learner.act(env.observe(state), env.action_mask(state))
+            noise = head.noise(key, [state.bound.shape[0]])
+            return head.sample((first / temperature if temperature != 1 else first, *others), noise)
 
-        return env, policy(greedy=True), policy(greedy=False)
+        return env, greedy, sampled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +149,14 @@ class Gaps:
     samples: int
 
 
-def gaps(dispatcher: Dispatcher, names: Sequence[str], samples: int = 64, seed: int = 0) -> Gaps:
+def gaps(
+    dispatcher: Dispatcher,
+    names: Sequence[str],
+    samples: int = 64,
+    seed: int = 0,
+    temperature: float = 1.0,
+    delay: float | None = None,
+) -> Gaps:
     """A dispatcher measured on instances that ship.
 
     Args:
@@ -142,8 +164,11 @@ def gaps(dispatcher: Dispatcher, names: Sequence[str], samples: int = 64, seed: 
         names: of instances (`envs.jobshop.library.names`).
         samples: how many schedules are drawn of each; an even number.
         seed: of what is drawn.
+        temperature: as in `Plan`.
+        delay: likewise.
     """
-    plans = [Plan(), Plan(mirror=True), Plan(samples, seed=seed), Plan(samples, mirror=True, seed=seed)]
+    ways = itertools.product((1, samples), (False, True))
+    plans = [Plan(count, mirror, seed, temperature, delay) for count, mirror in ways]
     best = library.best_known_makespans()
     table = [
         [dispatcher.schedule(library.named(name), plan).makespan / best[name] - 1 for plan in plans] for name in names

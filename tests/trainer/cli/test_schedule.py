@@ -97,6 +97,8 @@ WRONG = {
     "twice": (["any-size", "ft06", "ft06"], ("INSTANCE: 'ft06'", "ft06 is taken")),
     "a name that ships": (["any-size", "{store}/ft06.txt"], ("ft06.txt", "ft06 is taken", "rename the file")),
     "odd samples": (["any-size", "ft06", "--samples", "5", "--mirror"], ("--samples: 5", "an even number", "6")),
+    "no temperature": (["any-size", "ft06", "--temperature", "0"], ("--temperature: '0'", "from 0.01 to 100")),
+    "too long a wait": (["any-size", "ft06", "--delay", "nan"], ("--delay: 'nan'", "a number from 0 to 1")),
     "no samples": (["any-size", "ft06", "--samples", "0"], ("--samples: '0'", "from 1 to 65536")),
     "a file for a folder": (["any-size", "ft06", "--out", "{store}/shop.txt"], ("--out", "this is a file")),
     "another size": (["one-size", "ft06"], ("INSTANCE: '6 jobs on 6 machines'", "permutation-equivariant")),
@@ -120,3 +122,13 @@ def test_gaps_are_those_of_the_schedules(store):
     assert found.best_of_mirrored == pytest.approx(min(one.makespans) / 55 - 1)
     assert len(one.makespans) == 8
     assert len(set(one.makespans)) > 1  # drawn
+
+
+def test_a_low_temperature_draws_the_greedy_schedule_and_waits_can_be_allowed(store):
+    dispatcher, work = schedules.Dispatcher.of_run(RunDirectory.open(store / "any-size")), library.named("ft06")
+    greedy = dispatcher.schedule(work, schedules.Plan())
+    cold = dispatcher.schedule(work, schedules.Plan(samples=4, temperature=1e-6))
+    assert set(cold.makespans) == set(greedy.makespans)
+    waiting = dispatcher.schedule(work, schedules.Plan(samples=4096, temperature=100.0, delay=0.5))
+    assert waiting.makespan < 57  # what no schedule without waits has
+    assert schedule.violations(work, waiting.starts) == []

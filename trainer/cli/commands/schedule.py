@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 
 from trainer.cli import output
 from trainer.cli.command import Command
-from trainer.cli.parameters import WholeNumber, complete_run, find_run, json_option, store_option
+from trainer.cli.parameters import Number, WholeNumber, complete_run, find_run, json_option, store_option
 from trainer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -55,6 +55,20 @@ def complete_instance(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option(
     "--seed", type=WholeNumber(0, SEEDS - 1), default=0, show_default=True, metavar="N", help="Of what is drawn."
 )
+@click.option(
+    "--temperature",
+    type=Number(0.01, 100),
+    default=1.0,
+    show_default=True,
+    metavar="T",
+    help="Of what is drawn: below 1 likely choices become likelier, above 1 less so.",
+)
+@click.option(
+    "--delay",
+    type=Number(0, 1),
+    metavar="SHARE",
+    help="How long a machine may wait (env.parameters.delay); as in the run if left out.",
+)
 @click.option("--out", metavar="FOLDER", help="Write each schedule there, as JSON, CSV and a Gantt chart in PNG.")
 @store_option
 @json_option
@@ -64,6 +78,8 @@ def schedule(
     samples: int,
     mirror: bool,
     seed: int,
+    temperature: float,
+    delay: float | None,
     out: str | None,
     store: str,
     as_json: bool,
@@ -91,7 +107,8 @@ def schedule(
     from trainer.evaluation import schedules
 
     dispatcher = schedules.Dispatcher.of_run(RunDirectory.open(found))
-    made = [dispatcher.scheduled(name, work, schedules.Plan(samples, mirror, seed)) for name, work in named]
+    plan = schedules.Plan(samples, mirror, seed, temperature, delay)
+    made = [dispatcher.scheduled(name, work, plan) for name, work in named]
     said = [each.said() for each in made]
     if folder is not None:
         for each, row in zip(made, said, strict=True):
