@@ -20,6 +20,7 @@ from trainer.checkpoint import Checkpoints
 from trainer.config.models import RunFile
 from trainer.errors import BadInput
 from trainer.evaluation.schedule_files import Scheduled, bound
+from trainer.policy import Remembering
 from trainer.run.directory import RunDirectory
 
 ENV_ID = "slipway/JobShop-v0"
@@ -110,6 +111,13 @@ class Dispatcher:
 
         def policy(greedy: bool) -> StatePolicy:
             choose = learner.policy(greedy=greedy)
+            if isinstance(choose, Remembering):
+                raise BadInput(
+                    "RUN",
+                    "a policy with memory",
+                    "a policy that acts on what it observes",
+                    "train without agent.networks.recurrent",
+                )
 
             def act(state: Any, key: tf.Tensor) -> tf.Tensor:
                 return choose(env.observe(state), env.action_mask(state), key)
