@@ -364,7 +364,7 @@ CASES = (
     lost_sales("lost-sales-ppo", 4, 4, 0.05, 0.2),
     lost_sales("lost-sales-ppo-plain", 4, 4, 0.5, 0.4),
     lost_sales("lost-sales-ppo-recurrent", 4, 4, None, 3, remembers=True),
-    lost_sales("lost-sales-dqn", 4, 4, None, 3, scaled=False),
+    lost_sales("lost-sales-dqn", 4, 4, None, 0.4, scaled=False),
     Case(
         "supply-chain",
         "inventory-management-ppo",
@@ -416,7 +416,7 @@ CASES = (
     held_out("cartpole", "cartpole-reinforce", 0.3, 500),
     held_out("acrobot", "acrobot-ppo", 1, -73),
     held_out("acrobot", "acrobot-dqn", 2, -73),
-    held_out("mountain-car", "mountain-car-ppo", 0.8, -100),
+    held_out("mountain-car", "mountain-car-ppo", 1, -100),
     held_out("mountain-car", "mountain-car-dqn", 2, -100),
     held_out("mountain-car-continuous", "mountain-car-continuous-ppo", 0.5, 94.7),
     held_out("mountain-car-continuous", "mountain-car-continuous-sac", 2, 94.7),
