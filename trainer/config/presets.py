@@ -31,6 +31,7 @@ FOR_TASK = {
     ("slipway/MountainCarContinuous-v0", "sac"): "mountain-car-continuous-sac",
     ("slipway/MountainCarContinuous-v0", "td3"): "mountain-car-continuous-td3",
     ("slipway/JobShop-v0", "ppo"): "job-shop-ppo",
+    ("slipway/JobShop-v0", "self-labelling"): "job-shop-self-labelling",
     ("slipway/LidarNavigation-v0", "ppo"): "lidar-navigation-ppo",
     ("slipway/LidarNavigation-v0", "sac"): "lidar-navigation-sac",
     ("gymnasium:Pendulum-v1", "ppo"): "pendulum-ppo",

@@ -36,7 +36,7 @@ def test_every_key_is_explained():
         (("agent", "networks", "actor", 3), "a whole number from 1 to 4096"),
         (("agent", "td3", "exploration"), "a number from 0 to 2, or a mapping with the keys start, end, until"),
         (("agent", "dqn", "networks", "dueling"), "true or false"),
-        (("agent",), "a mapping with the keys of one algorithm (ppo, dqn, sac, td3, reinforce)"),
+        (("agent",), "a mapping with the keys of one algorithm (ppo, dqn, sac, td3, reinforce, self-labelling)"),
         (("agent", "learning_rate", "until"), "a number, more than 0 and at most 1"),
     ],
 )
