@@ -116,7 +116,7 @@ def _section(task: Task, entries: Mapping[str, Entry], plot: str | None) -> list
         lines += ["", f"![{alternative}]({plot})"]
     tried = [f"- `{case.name}`: {case.tried}" for case in cases.of_task(task.key) if case.tried]
     if tried:
-        lines += ["", "What was tried:", "", *tried]
+        lines += ["", "What was tried where an aim is missed:", "", *tried]
     lines += _told(task, entries)
     if cases.of_task(task.key, main=False):
         lines += _grid(entries)
@@ -154,7 +154,7 @@ def _rows(case: Case, entry: Entry | None) -> list[list[str]]:
 
 def _overview(entries: Mapping[str, Entry]) -> list[str]:
     """How many aims are reached, and which are not."""
-    reached, missed, waiting = [], [], []
+    reached, missed, waiting, early = [], [], [], 0
     for case in cases.CASES:
         for measure in case.measures:
             if measure.aim is None:
@@ -167,9 +167,12 @@ def _overview(entries: Mapping[str, Entry]) -> list[str]:
                 waiting.append(label)
             elif said.startswith("reached"):
                 reached.append(label)
+                early += "so far" in said
             else:
                 missed.append(f"{label}: {found.mean:.{measure.digits}f} for {_aim(measure)}")
-    lines = [f"Of {len(reached) + len(missed) + len(waiting)} aims, {len(reached)} are reached."]
+    count = len(reached) + len(missed) + len(waiting)
+    few = f", {early} of them by fewer seeds so far than planned" if early else ""
+    lines = [f"Of {count} aims, {len(reached)} are reached{few}."]
     if missed:
         lines += ["", "Not reached:", "", *(f"- {each}" for each in missed)]
     if waiting:

@@ -25,7 +25,7 @@ def made(count, **given):
     head = actions.head(gymnasium.spaces.Discrete(count))
     kind = Networks(kind="permutation-equivariant", actor=(16, 16), critic=(16,), **given)
     actor, critic = networks.build(kind, (count * WIDTH + COMMON,), head, entities)
-    networks.initialise(actor, critic, KEY)
+    networks.initialise(actor, critic, KEY, deviation=1.0)
     # Larger than at the start of training, where all choices are nearly alike.
     actor.trainable_weights[-2].assign(actor.trainable_weights[-2] * 100)
     return actor, critic
@@ -66,7 +66,7 @@ def made_shared(count, rounds):
     kind = Networks(kind="permutation-equivariant", actor=(16,), critic=(16,), shared=True, rounds=rounds)
     head = actions.head(gymnasium.spaces.Discrete(count))
     actor, critic = networks.build(kind, (count * WIDTH + COMMON,), head, entities)
-    networks.initialise(actor, critic, KEY)
+    networks.initialise(actor, critic, KEY, deviation=1.0)
     assert len(networks.unique(actor, critic)) == len(actor.trainable_weights) + 4
     actor.trainable_weights[-2].assign(actor.trainable_weights[-2] * 100)
     return actor, critic

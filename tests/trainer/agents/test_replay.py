@@ -44,7 +44,7 @@ def filled(slots, n_step, batches):
 
 def expected(history, number, row, n_step):
     """Reward, discount, next observation and next mask of a transition, by its definition."""
-    _, _, _, _, reward, terminated, truncated, final, _, final_mask = history
+    _, _, _, _, reward, terminated, truncated, final, _, final_mask, *_ = history
     total, worth = 0.0, 1.0
     for t in range(number, number + n_step):
         total += worth * reward[t, row]
