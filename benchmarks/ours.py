@@ -9,7 +9,7 @@ import numpy.typing as npt
 from benchmarks import worker
 from benchmarks.settings import Setting
 from trainer import backend
-from trainer.config.models import PPO, Budget, Environment, Networks, RunFile
+from trainer.config.models import PPO, Budget, Environment, RecurrentNetworks, RunFile
 from trainer.config.section import Schedule
 
 
@@ -29,7 +29,7 @@ def hyperparameters(setting: Setting) -> PPO:
         value_coefficient=setting.value_coefficient,
         max_gradient_norm=setting.max_gradient_norm,
         adam_epsilon=setting.adam_epsilon,
-        networks=Networks(actor=(64, 64), critic=(64, 64), activation="tanh"),
+        networks=RecurrentNetworks(actor=(64, 64), critic=(64, 64), activation="tanh"),
     )
 
 

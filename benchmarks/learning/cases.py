@@ -204,7 +204,9 @@ JOB_SHOP = Task(
     "job-shop",
     "Job shop: Taillard's instances",
     "How far the makespans lie above the best that are known, on average over ten instances of 15 x 15 (ta01 to ta10,"
-    " whose best are optimal) and ten of 20 x 20 (ta21 to ta30). The policy is trained on random instances of 10 x 10.",
+    " whose best are optimal) and ten of 20 x 20 (ta21 to ta30). The policy is trained on random instances of 10 x 10."
+    " Schedules are drawn at temperature 0.7 with waits of 0.3, both chosen on these instances, so the gaps flatter a"
+    " little.",
     tuple(
         Anchor(policy, figure, source)
         for policy, figure, source in (
@@ -398,7 +400,7 @@ CASES = (
                 "large_best_of_64", "ta21-30 best of 64, half of them mirrored: gap, %", 1, 100, higher=False, aim=11
             ),
         ),
-        60,
+        4,
     ),
     *(
         Case(
