@@ -135,7 +135,7 @@ def test_an_exact_score_is_of_policies_without_memory_alone():
         )
         found = Target.of(run_file)
         learner = found.training(run_file).learner
-        assert (protocol._exact(found, learner) is not None) == expected
+        assert (protocol.exact_score(found, learner) is not None) == expected
         assert (protocol.picture(found, learner) is not None) == expected
 
 
