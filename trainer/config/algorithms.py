@@ -247,24 +247,10 @@ default parameters, but for those without which the algorithm could not act ther
 """
 
 _MEASURED = """
-Presets, trained once with seed 0; the greedy policy's mean score, for the most part the return, on 100 held-out
-episodes or more, with its 95 % interval:
+What the presets reach, over five training seeds: [measured](../benchmarks/LEARNING.md), task by task.
 
-| Preset | Environment steps | Score |
-|---|---|---|
-| `acrobot-dqn` | 204,800 | -82 (-86 to -79) |
-| `cartpole-c51` | 51,200 | 500 (500 to 500) |
-| `cartpole-dqn` | 102,400 | 500 (500 to 500) |
-| `cartpole-reinforce` | 2,457,600 | 497 (494 to 500) |
-| `frozen-lake-dqn` | 204,800 | .740, computed exactly; the optimum is .744 |
-| `inventory-management-sac` | 480,000 | profit 971 (969 to 974); `horizon-base-stock` 1013 |
-| `lidar-navigation-sac` | 819,200 | .403 (.380 to .425) |
-| `lost-sales-dqn` | 614,400 | cost 4.795 (4.784 to 4.806); the optimum is 4.729 |
-| `mountain-car-dqn` | 153,600 | -100 (-103 to -98) |
-| `mountain-car-continuous-sac` | 4,096,000 | 96.7 (96.7 to 96.8) |
-| `mountain-car-continuous-td3` | 409,600 | 93.1 (93.0 to 93.1) |
-| `pendulum-sac` | 12,800 | -141 (-160 to -124) |
-| `pendulum-td3` | 12,800 | -148 (-169 to -129) |
+How the agents of TF-Agents are used, and where a term is computed here, is in
+[the decision record](decisions/0008-tf-agents-losses.md).
 """
 
 
