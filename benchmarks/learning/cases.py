@@ -7,7 +7,7 @@ from trainer.config.models import RunFile
 from trainer.errors import BadInput
 
 SEEDS = (1, 2, 3, 4, 5)
-"""Training seeds. Seed 0 is left out: hyperparameters were chosen on it."""
+"""Training seeds. Hyperparameters were chosen on others: on 0, and where one seed says little on 6 to 8 too."""
 TABLE_SEEDS = (1, 2, 3)
 """Of cases beside the main ones."""
 
@@ -362,6 +362,12 @@ def frozen_lake(
     )
 
 
+TRIED_DQN = (
+    "one-step targets and a target network that is copied every 128 gradient steps (mean 317); half the target's rate"
+    " without n-step (on other seeds 170 to 496); more exploration, or half as long again: either unlearns what it"
+    " could on a seed in three or four, as the replay then holds little but success"
+)
+
 CASES = (
     lost_sales("lost-sales-ppo", 4, 4, 0.05, 0.2),
     lost_sales("lost-sales-ppo-plain", 4, 4, 0.5, 0.4),
@@ -413,7 +419,7 @@ CASES = (
         for preset, minutes in (("lidar-navigation-ppo", 12), ("lidar-navigation-sac", 15))
     ),
     held_out("cartpole", "cartpole-ppo", 0.2, 500),
-    held_out("cartpole", "cartpole-dqn", 0.4, 500, tried="nothing beyond the preset yet, which brings seed 0 to 500"),
+    held_out("cartpole", "cartpole-dqn", 0.4, 500, tried=TRIED_DQN),
     held_out("cartpole", "cartpole-c51", 0.5, 500),
     held_out("cartpole", "cartpole-reinforce", 0.3, 500, tried="nothing beyond the preset yet"),
     held_out("acrobot", "acrobot-ppo", 1, -73),
@@ -425,7 +431,7 @@ CASES = (
     held_out("mountain-car-continuous", "mountain-car-continuous-ppo", 0.5, 94.7),
     held_out("mountain-car-continuous", "mountain-car-continuous-sac", 2, 94.7),
     held_out("mountain-car-continuous", "mountain-car-continuous-td3", 2, 93.5),
-    held_out("pendulum", "pendulum-compiled-ppo", 0.5, -170, tried="nothing beyond the preset yet"),
+    held_out("pendulum", "pendulum-compiled-ppo", 0.5, -170),
     held_out("pendulum", "pendulum-ppo", 2, -170, 15),
     held_out("pendulum", "pendulum-sac", 3, -157, 15),
     held_out("pendulum", "pendulum-td3", 3, -152, 15),

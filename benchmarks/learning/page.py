@@ -30,9 +30,9 @@ INTRODUCTION = """# Learning quality
 
 Made by `make bench-learning`; the figures are in learning.json.
 
-Each preset is trained on the seeds 1 to 5 (1 to 3 in tables beside the main one); hyperparameters were chosen on seed
-0. A figure is the greedy policy's at the end of training, and the mean over training seeds; *worst to best* is over
-training seeds. The 95 % interval of a mean over held-out episodes draws training seeds and held-out seeds anew (the
+Each preset is trained on the seeds 1 to 5 (1 to 3 in tables beside the main one); hyperparameters were chosen on
+others. A figure is the greedy policy's at the end of training, and the mean over training seeds; *worst to best* is
+over training seeds. The 95 % interval of a mean over held-out episodes draws training seeds and held-out seeds anew (the
 pigeonhole bootstrap that groups of runs are evaluated by); of exact figures, and of fixed instances, it is Student's,
 over training seeds. Held-out seeds, worlds and instances are not met in training. "Within the interval" says that the
 mean misses the aim and the interval holds it.
