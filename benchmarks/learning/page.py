@@ -32,10 +32,10 @@ Made by `make bench-learning`; the figures are in learning.json.
 
 Each preset is trained on the seeds 1 to 5 (1 to 3 in tables beside the main one); hyperparameters were chosen on
 others. A figure is the greedy policy's at the end of training, and the mean over training seeds; *worst to best* is
-over training seeds. The 95 % interval of a mean over held-out episodes draws training seeds and held-out seeds anew (the
-pigeonhole bootstrap that groups of runs are evaluated by); of exact figures, and of fixed instances, it is Student's,
-over training seeds. Held-out seeds, worlds and instances are not met in training. "Within the interval" says that the
-mean misses the aim and the interval holds it.
+over training seeds. The 95 % interval of a mean over held-out episodes draws training seeds and held-out seeds anew
+(the pigeonhole bootstrap that groups of runs are evaluated by); of exact figures, and of fixed instances, it is
+Student's, over training seeds. Held-out seeds, worlds and instances are not met in training. "Within the interval" says
+that the mean misses the aim and the interval holds it.
 
 Times are of one seed's training without measuring it, medians over seeds; compilation is left out where the
 environment is compiled too, and in it where the environment is Gymnasium's. The training had one core, and other work
@@ -176,8 +176,7 @@ def _overview(entries: Mapping[str, Entry]) -> list[str]:
     if missed:
         lines += ["", "Not reached:", "", *(f"- {each}" for each in missed)]
     if waiting:
-        single = "single runs of some of them, on seed 0, are in [the algorithms' page](../docs/algorithms.md)"
-        lines += ["", f"Not measured yet ({single}): {', '.join(waiting)}."]
+        lines += ["", f"Not measured yet: {', '.join(waiting)}."]
     return lines
 
 
@@ -236,7 +235,7 @@ def _again() -> list[str]:
         "- `make bench-learning` goes on where it stopped: what learning.json holds under the same settings stays.",
         "- `.venv/bin/python -m benchmarks.learning --list` names what there is, with what it takes.",
         "- `.venv/bin/python -m benchmarks.learning --only NAME` measures a preset, or a task's presets.",
-        "- `slipway train PRESET --training-seeds 5 --set seed=1` is the same training as a run, with a report.",
+        "- `slipway train PRESET --seeds 5 --set seed=1` is the same training as a run, with a report.",
     ]
 
 
