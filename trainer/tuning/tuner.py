@@ -22,6 +22,8 @@ from trainer.tuning.study import Drawn, Record, Study
 POLL_SECONDS = 0.5
 STOP_SECONDS = 60.0
 """How long workers may take to save what they train."""
+TRIALS_OF_A_WORKER = 20
+"""After so many a worker gives way to a new one: TensorFlow keeps some 70 MB of each graph that it ever compiled."""
 LIVES = 3
 """So many deaths in a row before a worker has begun a trial end the study: something else is wrong."""
 
@@ -43,6 +45,7 @@ class _Worker:
     lifeline: Connection
     is_ready: bool = False
     trial: Drawn | None = None
+    ended: int = 0
 
 
 class Workers:
@@ -89,7 +92,13 @@ class Workers:
         return self.score
 
     def idle(self) -> list[_Worker]:
-        """Workers that wait for a trial."""
+        """Workers that wait for a trial; those that have had enough are sent home."""
+        for each in [each for each in self._all if each.trial is None and each.ended >= TRIALS_OF_A_WORKER]:
+            with contextlib.suppress(OSError):
+                each.connection.send(None)
+            self._all.remove(each)
+            each.process.join()
+            self._close(each)
         return [each for each in self._all if each.is_ready and each.trial is None]
 
     def busy(self) -> list[_Worker]:
@@ -196,7 +205,7 @@ def _heed(study: Study, each: _Worker, word: str, content: Any, watch: Watcher) 
         with contextlib.suppress(OSError):
             each.connection.send(goes_on)
         return
-    each.trial = None
+    each.trial, each.ended = None, each.ended + 1
     if word == "died":
         study.lose(trial.number, crashed=True)
     elif content[0] is Outcome.PREEMPTED:

@@ -12,6 +12,7 @@ import pytest
 from processes import finish, slipway
 
 from trainer.cli import application
+from trainer.tuning import tuner
 from trainer.tuning.outcome import Outcome
 from trainer.tuning.study import Study
 
@@ -165,6 +166,16 @@ def test_a_study_whose_process_is_killed_goes_on_with_what_was_being_trained(pla
     assert len(list((folder / "trials").iterdir())) == 2
     resumed = [json.loads(path.read_text())["resumes"] for path in folder.glob("trials/*/status.json")]
     assert sorted(resumed) == [0, 1]
+
+
+def test_a_worker_gives_way_to_a_new_one_after_some_trials(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tuner, "TRIALS_OF_A_WORKER", 1)
+    begun, process = [], tuner.multiprocessing.context.SpawnProcess
+    monkeypatch.setattr(process, "start", lambda self, start=process.start: begun.append(self) or start(self))
+    assert application.run(["tune", *SMALL, *SHORT, "--study", "new", "--trials", "2", "--quiet"]) == 0
+    assert len(begun) == 2
+    assert [record.outcome for record in records(tmp_path / "runs/new")] == [Outcome.COMPLETE] * 2
 
 
 def test_nothing_is_written_when_no_worker_can_start(tmp_path, monkeypatch, capsys):
