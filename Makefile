@@ -43,6 +43,7 @@ bench: .venv/.trainer ## Compare speed with Stable-Baselines3 and a JAX program,
 	.venv/bin/python -m benchmarks.run
 
 bench-learning: .venv/.trainer ## Measure the learning quality on all tasks (hours; goes on where it stopped)
+	@$(SYNC) --inexact --extra box2d --python $(PYTHON)
 	.venv/bin/python -m benchmarks.learning
 
 hooks: .venv/.dev ## Check style before each commit
