@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.learning import cases, record
-from benchmarks.learning.cases import Case, Task
+from benchmarks.learning.cases import Case
 from benchmarks.learning.record import Entry
+from benchmarks.learning.tasks import TASKS, Task
 from trainer.report.canvas import ACCENT, INK, MUTED, Cut, drawing, svg
 from trainer.report.series import band, value_limits
 from trainer.run import files
@@ -34,7 +35,7 @@ def write(entries: Mapping[str, Entry], folder: Path) -> dict[str, str]:
     """
     folder.mkdir(exist_ok=True)
     found = {}
-    for task in cases.TASKS:
+    for task in TASKS:
         text = draw(task, entries)
         if text is not None:
             files.write(folder / f"{task.key}.svg", text.encode())

@@ -9,8 +9,9 @@ from scipy import stats
 
 from benchmarks import machine, tables
 from benchmarks.learning import cases, record
-from benchmarks.learning.cases import Case, Measure, Task
+from benchmarks.learning.cases import Case, Measure
 from benchmarks.learning.record import Entry
+from benchmarks.learning.tasks import TASKS, Task
 from trainer.evaluation.statistics import CONFIDENCE, crossed_mean
 
 HEAD = [
@@ -98,7 +99,7 @@ def page(entries: Mapping[str, Entry], plots: Mapping[str, str]) -> str:
     """
     valid = {case.name: entry for case in cases.CASES if (entry := _valid(entries, case)) is not None}
     lines = [INTRODUCTION, "", *_machines(valid.values()), "", *_overview(valid)]
-    for task in cases.TASKS:
+    for task in TASKS:
         lines += ["", *_section(task, valid, plots.get(task.key))]
     return "\n".join([*lines, "", *_again()]) + "\n"
 

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.learning import __main__ as command
 from benchmarks.learning import cases, curves, page, record, training
 from benchmarks.learning.cases import Case, Measure
+from benchmarks.learning.tasks import TASKS
 from trainer.config import check, presets
 from trainer.errors import BadInput
 
@@ -46,7 +47,7 @@ def cartpole():
 def test_every_case_is_a_preset_that_fits_its_task(case):
     assert case.preset in presets.names()
     check.check(case.run_file())
-    assert case.task in {task.key for task in cases.TASKS}
+    assert case.task in {task.key for task in TASKS}
 
 
 def test_names_are_unique_and_aims_are_finite():
@@ -138,7 +139,7 @@ def test_what_has_been_measured_belongs_to_the_cases_of_today():
 
 def test_the_page_is_made_of_what_has_been_measured():
     entries = record.read(command.FOLDER / "learning.json")
-    plots = {task.key: f"plots/{task.key}.svg" for task in cases.TASKS if curves.draw(task, entries) is not None}
+    plots = {task.key: f"plots/{task.key}.svg" for task in TASKS if curves.draw(task, entries) is not None}
     assert page.page(entries, plots) == (command.FOLDER / "LEARNING.md").read_text(encoding="utf-8")
     assert all((command.FOLDER / path).is_file() for path in plots.values())
 
@@ -219,7 +220,7 @@ def test_curves_are_thinned_to_means_over_neighbours():
 
 def test_a_drawing_has_a_panel_for_each_preset_that_has_curves(cartpole):
     curve = [[100, 200, 300], [20.0, 100.0, 400.0]]
-    task = next(task for task in cases.TASKS if task.key == "cartpole")
+    task = next(task for task in TASKS if task.key == "cartpole")
     assert curves.draw(task, {}) is None
     seeds = {seed: {"values": {"score": 1.0}, "curve": curve} for seed in (1, 2)}
     text = curves.draw(task, {cartpole.name: entry(cartpole, seeds)})
