@@ -98,8 +98,7 @@ def slices(cut: Cut, records: "Sequence[Record]", space: "dict[str, Range | Choi
             scores = [record.score for record in complete]
             axes.scatter(places, scores, s=16, color=ACCENT, alpha=order[: len(complete)], linewidths=0)
             if is_log:
-                axes.set_xscale("log")
-                _powers(axes)
+                _logarithmic(axes, space[key])
             if labels is not None:
                 axes.set_xticks(range(len(labels)), labels)
                 axes.set_xlim(-0.5, len(labels) - 0.5)
@@ -199,13 +198,16 @@ def _plain(option: Any) -> str:
     return str(option)
 
 
-def _powers(axes: "Axes") -> None:
-    """A few ticks at powers of ten, in plain letters: the page's own font has no mathematical ones."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def _logarithmic(axes: "Axes", dimension: Any) -> None:
+    """The range that was searched, its ends and its middle in plain letters: the page's font has no powers."""
+    from matplotlib.ticker import NullLocator
 
-    axes.xaxis.set_major_locator(LogLocator(numticks=4))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    low, high = float(dimension.low), float(dimension.high)
+    places = [low, math.sqrt(low * high), high]
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.2, high * 1.2)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(places, [f"{place:.2g}" for place in places])
 
 
 def _whole_numbers(axes: "Axes") -> None:
