@@ -161,7 +161,8 @@ def to_json(space: Space) -> dict[str, Any]:
         if isinstance(dimension, Choice):
             written[key] = list(dimension.options)
         else:
-            written[key] = {"low": dimension.low, "high": dimension.high, "log": dimension.log, "step": dimension.step}
+            written[key] = {"low": dimension.low, "high": dimension.high, "log": dimension.log}
+            written[key] |= {"step": dimension.step} if dimension.step is not None else {}
     return written
 
 

@@ -22,6 +22,7 @@ from trainer.config.models import RunFile
 from trainer.errors import BadInput, SlipwayError
 from trainer.run import files
 from trainer.run.directory import first_files, lock_folder, make_folder
+from trainer.tuning import pruning
 from trainer.tuning import space as spaces
 from trainer.tuning.outcome import COUNTED, Outcome
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 STUDY, DATABASE, BEST, TRIALS = "study.json", "study.db", "best.yaml", "trials"
-PRUNERS = ("median", "successive-halving", "none")
-FIRST_TRIALS = 5
-"""So many trials come to their end before any is pruned."""
 ATTEMPTS = 3
 """How often a trial whose process dies is begun, or gone on with, before it counts as failed."""
 INFEASIBLE_IN_A_ROW = 200
@@ -47,7 +45,7 @@ class Settings:
         run_file: what every trial has in common.
         space: what varies.
         seed: of the search.
-        pruner: one of `PRUNERS`.
+        pruner: one of `pruning.PRUNERS`.
         parts: a trial's score is looked at so many times, the last time at its end.
     """
 
@@ -118,7 +116,7 @@ class Study:
     def __init__(self, folder: Path, settings: Settings, score: Mapping[str, Any]) -> None:
         self.folder, self.settings, self.score = folder, settings, dict(score)
         self.best_file = folder / BEST
-        self._study = _open(folder, _pruner(settings.pruner), maximise=score["sign"] > 0)
+        self._study = _open(folder, pruning.pruner(settings.pruner), maximise=score["sign"] > 0)
 
     @classmethod
     @contextlib.contextmanager
@@ -320,7 +318,7 @@ def read_settings(folder: Path) -> Settings:
         raise BadInput("STUDY", str(folder), f"a study of format {FORMAT}; this has {said.get('format')!r}", cure)
     try:
         run_file = load.validate(said["run_file"])
-        space = spaces.from_json(_without_nothing(said["space"]), run_file)
+        space = spaces.from_json(said["space"], run_file)
         return Settings(run_file, space, said["seed"], said["pruner"], said["parts"])
     except KeyError as error:
         raise SlipwayError(f"{folder / STUDY} has no {error}") from error
@@ -346,14 +344,6 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
         return {path: value}
     found = [_flat(item, f"{path}.{key}" if path else key) for key, item in value.items()]
     return {key: item for each in found for key, item in each.items()}
-
-
-def _without_nothing(space: Mapping[str, Any]) -> dict[str, Any]:
-    """The space as people write it: no keys that are null."""
-    return {
-        key: {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
-        for key, value in space.items()
-    }
 
 
 def _folder_name(number: int) -> str:
@@ -386,15 +376,3 @@ def _sampler(seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-
-
-def _pruner(name: str) -> Any:
-    import optuna
-
-    match name:
-        case "median":
-            return optuna.pruners.MedianPruner(n_startup_trials=FIRST_TRIALS)
-        case "successive-halving":
-            return optuna.pruners.SuccessiveHalvingPruner()
-        case _:
-            return optuna.pruners.NopPruner()

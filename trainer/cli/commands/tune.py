@@ -9,11 +9,10 @@ from trainer.cli import output
 from trainer.cli.command import Command
 from trainer.cli.parameters import STORE_VARIABLE, WholeNumber, Word, complete_source, json_option, quiet_option
 from trainer.errors import BadInput
+from trainer.tuning.pruning import PRUNERS
 
 if TYPE_CHECKING:
     from trainer.tuning.study import Settings
-
-PRUNERS = ("median", "successive-halving", "none")
 
 
 @click.command(
@@ -42,7 +41,7 @@ PRUNERS = ("median", "successive-halving", "none")
 @click.option(
     "--pruner",
     type=Word(*PRUNERS),
-    default="median",
+    default=PRUNERS[0],
     show_default=True,
     metavar=f"[{'|'.join(PRUNERS)}]",
     help="Which trials end early: those below the median of others, or those that successive halving leaves behind.",
