@@ -97,7 +97,9 @@ class Word(click.ParamType[str]):
         """
         del ctx
         if value not in self.words:
-            field = str(param.name).upper() if param else "argument"
+            field = (
+                param.opts[0] if isinstance(param, click.Option) else str(param.name).upper() if param else "argument"
+            )
             near = nearest(str(value), self.words)
             raise BadInput(field, value, " or ".join(self.words), f"write {near or self.words[0]}")
         return str(value)

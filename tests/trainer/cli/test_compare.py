@@ -126,7 +126,7 @@ WRONG = {
     "other episodes": (["old", "episodes"], "evaluation.episodes_per_seed", "9", "8, as old", "--episodes 8`"),
     "no folder": (["old", "new", "--html", "no/x.html"], "--html", "no/x.html", "a folder that is there", "make the"),
     "a folder": (["old", "new", "--html", "runs"], "--html", "runs", "a file", "name another file"),
-    "require what": (["old", "new", "--require", "best"], "REQUIRE", "best", "better or not-worse", "write better"),
+    "require what": (["old", "new", "--require", "best"], "--require", "best", "better or not-worse", "write better"),
 }  # fmt: skip
 
 
