@@ -255,7 +255,7 @@ WRONG = {
     "no parameter": (["slipway/LostSales-v0", "--set", "seed=1"], "--set", "seed=1", "a parameter", "env.parameters."),
     "episodes": (["slipway/LostSales-v0", "--episodes", "0"], "--episodes", "0", "from 1", "--episodes N"),
     "too many": (["slipway/LostSales-v0", "--seed", str(2**30 - 1)], "--episodes", "10", "at most 1", "play fewer"),
-    "split": (["slipway/LostSales-v0", "--split", "test"], "SPLIT", "test", "held-out or training", "write"),
+    "split": (["slipway/LostSales-v0", "--split", "test"], "--split", "test", "held-out or training", "write"),
     "sampled": (["slipway/LostSales-v0", "--sampled"], "--sampled", "True", "a run's policy", "leave --sampled out"),
     "there already": (["slipway/LostSales-v0", "--out", "there"], "--out", "there", "not overwritten", "name another"),
     "no folder": (["slipway/LostSales-v0", "--out", "file.txt"], "--out", "file.txt", "a folder", "name another"),
