@@ -6,6 +6,7 @@ import tensorflow as tf
 from tasks import Corridor, Counted
 
 from envs import registry, seeding
+from trainer.config import algorithms
 from trainer.config.models import PPO
 from trainer.errors import SlipwayError
 from trainer.iteration import COLLECT, LEARN, TensorTraining
@@ -198,3 +199,32 @@ def test_purposes_have_keys_of_their_own():
     made.run(1)
     keys |= {tuple(made._iteration_key(purpose).numpy()) for purpose in (COLLECT, LEARN)}
     assert len(keys) == 4
+
+
+SMALLEST = {
+    "ppo": {"num_envs": 2, "rollout_steps": 4, "minibatch_size": 8, "networks": {"actor": [4], "critic": [4]}},
+    "reinforce": {"num_envs": 2, "rollout_steps": 4, "networks": {"actor": [4], "critic": [4]}},
+    "self-labelling": {"num_envs": 4, "episodes_per_start": 2, "minibatch_size": 40, "networks": {"actor": [4]}},
+    **{
+        name: {
+            "num_envs": 2,
+            "rollout_steps": 2,
+            "gradient_steps": 1,
+            "minibatch_size": 4,
+            "replay_size": 64,
+            "learning_starts": 4,
+        }
+        for name in ("dqn", "sac", "td3")
+    },
+}
+
+
+@pytest.mark.parametrize("name", algorithms.TABLE)
+def test_whole_iterations_are_one_compiled_graph_for_every_algorithm(name):
+    row = algorithms.TABLE[name]
+    env = Corridor() if row.discrete else registry.make("slipway/Pendulum-v1")
+    settings = row.settings(algorithm=name, **SMALLEST[name])
+    made = TensorTraining(env, settings, 4, seed=0)
+    graph = made._many.get_concrete_function(tf.constant(1))
+    assert graph.function_def.attr["_XlaMustCompile"].b
+    assert "whole iterations" in row.compiled_path

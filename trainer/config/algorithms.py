@@ -48,6 +48,11 @@ class Algorithm:
     source: str
     own_starts: bool = False
 
+    @property
+    def compiled_path(self) -> str:
+        """What is one compiled graph, in words: on tensor environments, and on Gymnasium's where it can act there."""
+        return "whole iterations" if self.own_starts else "whole iterations; Gymnasium: acting, learning"
+
     def refuses(self, action_space: gymnasium.Space[Any], masked: bool, model: bool = True) -> str | None:
         """Why it cannot act in a space, in words that follow the environment's id; None if it can.
 
@@ -257,7 +262,7 @@ How the agents of TF-Agents are used, and where a term is computed here, is in
 def page() -> str:
     """The page, in Markdown."""
     abilities = ("Masks", "Average reward", "Noise law", "Recurrence")
-    columns = ("`agent.algorithm`", "", "Learns", "Actions", *abilities, "From")
+    columns = ("`agent.algorithm`", "", "Learns", "Actions", *abilities, "Compiled", "From")
     lines = [" | ".join(["", *columns, ""]).strip(), "|---" * len(columns) + "|"]
     for name, row in TABLE.items():
         box = "box" if row.unbounded else "bounded box"
@@ -265,7 +270,7 @@ def page() -> str:
         actions += ", in tasks that are models" if row.own_starts else ""
         cells = [f"`{name}`", row.title, "on-policy" if row.on_policy else "off-policy", actions]
         cells += ["yes" if able else "no" for able in (row.masks, row.average_reward, row.noise_law, row.recurrence)]
-        lines.append(" | ".join(["", *cells, row.source, ""]).strip())
+        lines.append(" | ".join(["", *cells, row.compiled_path, row.source, ""]).strip())
     return _HEADER + "\n".join(lines) + "\n" + _NOTES + _presets()
 
 
