@@ -5,7 +5,7 @@ A checkpoint is a folder named by its environment steps:
     000001310720/
         tensors.safetensors   every array by name
         state.json            counters, and how long `metrics.jsonl` was
-        manifest.json         format, and the size and sha256 of the other two
+        manifest.json         format, the size and sha256 of the other two, and how good the policy was found
 
 A replay is too large to be written anew each time: its rows lie beside the checkpoints, in `replay/`, in files that
 checkpoints share (`trainer.segments`); the manifest names those that it needs, with size and sha256. They are on the
@@ -33,6 +33,7 @@ from safetensors import numpy as safetensors
 
 from trainer import segments
 from trainer.errors import SlipwayError
+from trainer.retention import Retention
 from trainer.segments import DamagedSegment, Segment, Window
 
 FORMAT = 1
@@ -70,11 +71,11 @@ class Checkpoints:
 
     Args:
         folder: where they lie; made at the first save.
-        keep_last: how many are kept.
+        retention: which are kept; None: the last three.
     """
 
-    def __init__(self, folder: Path, keep_last: int = 3) -> None:
-        self.folder, self._keep_last = folder, keep_last
+    def __init__(self, folder: Path, retention: Retention | None = None) -> None:
+        self.folder, self._retention = folder, retention or Retention()
         self._segments: list[Segment] = []
         """Those of the checkpoint that was saved or loaded last."""
 
@@ -84,14 +85,22 @@ class Checkpoints:
             return []
         return sorted(int(path.name) for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
 
-    def save(self, step: int, arrays: Arrays, state: Mapping[str, Any], window: Window | None = None) -> Path:
-        """Write a checkpoint; when this returns, it survives a loss of power. Then drop the oldest beyond `keep_last`.
+    def save(
+        self,
+        step: int,
+        arrays: Arrays,
+        state: Mapping[str, Any],
+        window: Window | None = None,
+        merit: float | None = None,
+    ) -> Path:
+        """Write a checkpoint; when this returns, it survives a loss of power. Then drop those that need not be kept.
 
         Args:
             step: environment steps.
             arrays: every array by name.
             state: counters.
             window: the replay's rows, grown from those of the checkpoint that was saved or loaded last.
+            merit: how good the policy was found, more being better; None if it was not.
 
         Raises:
             SlipwayError: if the disk is full or fails; earlier checkpoints are as they were.
@@ -110,7 +119,7 @@ class Checkpoints:
             described = {
                 name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
             }
-            manifest: dict[str, Any] = {"format": FORMAT, "step": step, "files": described}
+            manifest: dict[str, Any] = {"format": FORMAT, "step": step, "merit": merit, "files": described}
             held = None
             if window is not None:
                 held = segments.extend(self.folder / REPLAY, self._segments, window)
@@ -132,7 +141,8 @@ class Checkpoints:
                 f"cannot write the checkpoint {target}: {error.strerror}\n"
                 + (f"  the one at step {kept[-1]} is intact" if kept else "  there was none before it")
             ) from error
-        for old_step in self.steps()[: -self._keep_last]:
+        merits = {each: self._merit(each) for each in self.steps()}
+        for old_step in merits.keys() - self._retention.kept(merits):
             with contextlib.suppress(OSError):  # an old checkpoint too many does no harm
                 shutil.rmtree(self.folder / f"{old_step:012d}")
         if held is not None:
@@ -147,6 +157,14 @@ class Checkpoints:
         except (Damaged, DamagedSegment):
             return
         segments.sweep(self.folder / REPLAY, needed)
+
+    def _merit(self, step: int) -> float | None:
+        """What `save` was told of a checkpoint; None if it was told nothing, or the checkpoint is damaged."""
+        try:
+            merit = self._manifest(step).get("merit")
+        except Damaged:
+            return None
+        return merit if isinstance(merit, float) else None
 
     def _manifest(self, step: int) -> Mapping[str, Any]:
         manifest = _json(_read(self.folder / f"{step:012d}", MANIFEST), MANIFEST)

@@ -34,12 +34,21 @@ class End(enum.StrEnum):
 
 @dataclasses.dataclass
 class Counters:
-    """How far a run is, over all its resumes; part of every checkpoint."""
+    """How far a run is, over all its resumes; part of every checkpoint.
+
+    Attributes:
+        iteration: training iterations made.
+        env_steps: environment steps made.
+        episodes: episodes that ended.
+        wall_time_seconds: training time.
+        merit: how good the policy was found last, more being better; None if it was not yet.
+    """
 
     iteration: int = 0
     env_steps: int = 0
     episodes: int = 0
     wall_time_seconds: float = 0.0
+    merit: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +169,7 @@ class Loop:
                 took = time.monotonic() - evaluation_began
                 metrics[sample_key("rl_phase_duration_seconds", phase="evaluation")] = took
                 counters.wall_time_seconds += took
+            self._judge(metrics)
             metrics[sample_key("rl_phase_duration_seconds", phase="iteration")] = seconds / count
             if number == len(rows) and self._save_seconds is not None:
                 metrics[sample_key("rl_phase_duration_seconds", phase="checkpoint")] = self._save_seconds
@@ -168,6 +178,13 @@ class Loop:
                 {ITERATION: counters.iteration, **metrics}, counters.env_steps, counters.wall_time_seconds
             )
         self._progress.update(counters.env_steps, metrics)
+
+    def _judge(self, metrics: Mapping[str, float]) -> None:
+        """Keep how good the policy is, more being better, for the choice of the best checkpoints."""
+        evaluated = self._run_file.evaluation.interval_iterations is not None
+        score = metrics.get("rl_eval_score_mean" if evaluated else "rl_score")
+        if score is not None:
+            self.counters.merit = self._goal.score.sign * score
 
     def _how_many(self) -> int:
         """How many iterations to make in one call: about `CALL_SECONDS`, none past what is due."""
@@ -235,7 +252,8 @@ class Loop:
         began = time.monotonic()
         counters = self.counters
         state: dict[str, Any] = {"counters": dataclasses.asdict(counters), "metrics_bytes": self._sinks.flush()}
-        self._checkpoints.save(counters.env_steps, self._training.state(), state, self._training.window())
+        training = self._training
+        self._checkpoints.save(counters.env_steps, training.state(), state, training.window(), counters.merit)
         self._save_seconds = time.monotonic() - began
         self._last_saved_iteration, self._last_saved_seconds = counters.iteration, counters.wall_time_seconds
         self._checkpointed_at = time.time()

@@ -43,7 +43,7 @@ class Stages:
         self._target = Target.of(run_file)
         self._training = self._target.training(run_file)
         self._goal = self._target.goal()
-        self._checkpoints = Checkpoints(directory.checkpoints, run_file.checkpoint.keep_last)
+        self._checkpoints = Checkpoints(directory.checkpoints, run_file.checkpoint.retention)
         self._counters = Counters()
         self._metrics_bytes = 0
         self._quick = protocol.Quick(self._target, self._training.learner, run_file.evaluation, self.split)

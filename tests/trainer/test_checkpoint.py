@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trainer import segments
 from trainer.checkpoint import Checkpoints, Damaged
 from trainer.errors import SlipwayError
+from trainer.retention import Retention
 from trainer.segments import Window
 
 ARRAYS = {
@@ -22,7 +23,7 @@ ARRAYS = {
 
 
 def fill(folder, *steps, keep_last=10):
-    checkpoints = Checkpoints(folder, keep_last)
+    checkpoints = Checkpoints(folder, Retention(keep_last))
     for step in steps:
         checkpoints.save(step, {**ARRAYS, "step": np.array(step)}, {"counters": {"env_steps": step}})
     return checkpoints
@@ -39,6 +40,13 @@ def test_what_is_saved_comes_back_with_its_shape_and_type(tmp_path):
 
 def test_only_the_last_are_kept(tmp_path):
     assert fill(tmp_path, 10, 20, 30, 40, keep_last=2).steps() == [30, 40]
+
+
+def test_the_best_are_kept_too_and_survive_another_process(tmp_path):
+    merits = {10: -1.0, 20: 5.0, 30: None, 40: 2.0, 50: 4.5, 60: 0.0}
+    for step, merit in merits.items():
+        Checkpoints(tmp_path, Retention(last=1, best=2)).save(step, ARRAYS, {}, merit=merit)
+    assert Checkpoints(tmp_path).steps() == [20, 50, 60]
 
 
 @given(data=st.data())
@@ -123,7 +131,7 @@ def assert_whole(checkpoints, step):
 
 
 def test_a_checkpoint_writes_only_the_rows_that_are_new(tmp_path):
-    checkpoints = Checkpoints(tmp_path, 3)
+    checkpoints = Checkpoints(tmp_path, Retention(3))
     written = []
     for stop in (10, 25, 30, 60, 75, 90):
         before = set(segment_files(tmp_path)) if (tmp_path / "replay").is_dir() else set()
@@ -167,11 +175,11 @@ def test_a_damaged_segment_damages_those_that_name_it_and_no_other(tmp_path, har
 def test_no_segment_that_is_needed_is_ever_removed(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("checkpoints")
     keep = data.draw(st.integers(1, 3))
-    checkpoints, stop = Checkpoints(folder, keep), 0
+    checkpoints, stop = Checkpoints(folder, Retention(keep)), 0
     while stop < 90:
         stop += data.draw(st.integers(1, 30))
         if data.draw(st.booleans()):
-            checkpoints = Checkpoints(folder, keep)
+            checkpoints = Checkpoints(folder, Retention(keep))
             checkpoints.latest(print)
         save(checkpoints, min(stop, 100))
         for step in checkpoints.steps():
@@ -186,7 +194,7 @@ def test_no_segment_that_is_needed_is_ever_removed(tmp_path_factory, data):
 
 def test_many_small_segments_are_gathered_in_one(tmp_path, monkeypatch):
     monkeypatch.setattr(segments, "MOST", 4)
-    checkpoints = Checkpoints(tmp_path, 1)
+    checkpoints = Checkpoints(tmp_path, Retention(1))
     save(checkpoints, *range(1, 5))
     assert len(segment_files(tmp_path)) == 4
     save(checkpoints, 5)
@@ -195,7 +203,7 @@ def test_many_small_segments_are_gathered_in_one(tmp_path, monkeypatch):
 
 
 def test_a_manifest_that_cannot_be_read_keeps_all_segments(tmp_path):
-    checkpoints = Checkpoints(tmp_path, 2)
+    checkpoints = Checkpoints(tmp_path, Retention(2))
     save(checkpoints, 10, 60)
     (tmp_path / f"{60:012d}" / "manifest.json").write_text("{")
     save(checkpoints, 90)

@@ -13,6 +13,7 @@ from trainer.loop import End, Goal, Loop
 from trainer.metrics.sinks.fanout import open_sinks
 from trainer.preemption import Preemption
 from trainer.progress import NullProgress
+from trainer.retention import Retention
 
 ROW = {
     "reward_mean": -4.0, "episodes": 2.0, "returns": 10.0, "steps": 20.0, "scores": 10.0, "policy_loss": 0.1,
@@ -105,6 +106,24 @@ def test_checkpoints_and_evaluations_come_when_the_run_file_says(tmp_path):
     assert len(calls) == 4
     assert [row["iteration"] for row in rows(tmp_path) if "rl_eval_score_mean" in row] == [5, 10, 15, 20]
     assert checkpoint_steps(tmp_path) == [150, 180, 200]  # the last three
+
+
+@pytest.mark.parametrize(("interval", "merits"), [(5, [None, -1.0, -1.0, -2.0]), (None, [-4.0] * 4)])
+def test_a_checkpoint_says_how_good_its_policy_was_found(tmp_path, interval, merits):
+    scores = iter([1.0, 2.0, 3.0])
+
+    def evaluate():
+        return {"rl_eval_score_mean": next(scores), "rl_eval_score_ci_low": 0.0, "rl_eval_score_ci_high": 9.0}
+
+    loop, sinks = made(
+        tmp_path, Counting(), evaluate=evaluate, budget={"env_steps": 120},
+        checkpoint={"interval_iterations": 3, "interval_seconds": None}, evaluation={"interval_iterations": interval},
+    )  # fmt: skip
+    loop._checkpoints = Checkpoints(tmp_path / "checkpoints", Retention(9))
+    run(loop, sinks)
+    # A cost of 1 is better than one of 2.
+    manifests = sorted((tmp_path / "checkpoints").glob("*/manifest.json"))
+    assert [json.loads(path.read_text())["merit"] for path in manifests] == merits
 
 
 def test_a_number_that_is_not_finite_stops_the_run_and_is_never_saved(tmp_path):

@@ -23,6 +23,7 @@ from trainer.config.section import (
     refuse,
 )
 from trainer.config.self_labelling import SelfLabelling
+from trainer.retention import Retention
 
 TRAINING_SEEDS = 1 << 30
 """How many training seeds there are (`envs.seeding.SEEDS_PER_SPLIT`, repeated here because that imports TensorFlow)."""
@@ -340,7 +341,24 @@ class Checkpoint(Section):
     interval_iterations: int | None = Field(
         default=None, ge=1, description="Iterations between checkpoints; null: not by iterations."
     )
-    keep_last: int = Field(default=3, ge=1, le=1000, description="How many checkpoints are kept.")
+    keep_last: int = Field(default=3, ge=1, le=1000, description="How many of the newest checkpoints are kept.")
+    keep_best: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="How many are kept besides because their policy was the best: by the newest evaluation before them"
+        " if `evaluation.interval_iterations` is set, else by the score in training.",
+    )
+    keep_every_env_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="Of each stretch of so many environment steps, also keep the first checkpoint; null: none.",
+    )
+
+    @property
+    def retention(self) -> Retention:
+        """Which checkpoints are kept."""
+        return Retention(self.keep_last, self.keep_best, self.keep_every_env_steps)
 
 
 class Prometheus(Section):

@@ -137,7 +137,7 @@ def _trained(request: Request) -> Any:
     if run is None:
         raise ValueError("no run was named")
     run_file = run.run_file()
-    found = Checkpoints(run.checkpoints, run_file.checkpoint.keep_last).latest(lambda _: None)
+    found = Checkpoints(run.checkpoints, run_file.checkpoint.retention).latest(lambda _: None)
     if found is None:
         raise BadInput("--policy", run.run_id, "a run with a checkpoint", "train it first, or `slipway resume` it")
     training = Target.of(run_file).training(run_file)
