@@ -1,16 +1,26 @@
 """What the commands do: train, resume, evaluate, report; on one run, or on a group that differs by seed alone."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from trainer import backend
 from trainer.config.models import Evaluation, RunFile
-from trainer.errors import ExitCode
+from trainer.errors import ExitCode, SlipwayError
+from trainer.loop import End
+from trainer.metrics import formatting
+from trainer.preemption import Preemption
 from trainer.progress import Progress
 from trainer.run import files, group, ids, resumable
-from trainer.run.directory import RunDirectory, check_free, lock_folder
+from trainer.run.directory import RunDirectory, lock_folder
+from trainer.run.located import Located
 from trainer.run.status import State
+from trainer.store import resolve
+from trainer.store.base import Hold
+from trainer.store.journal import Superseded
+from trainer.store.told import Told
 
 EXIT_CODES = {
     State.FINISHED: ExitCode.DONE,
@@ -54,47 +64,46 @@ def train(run_file: RunFile, *, run_id: str | None, training_seeds: int, progres
     """
     backend.prepare()
     from trainer.config.check import check
-    from trainer.store import resolve
 
-    store = resolve(run_file.store)
+    store = resolve(run_file.store, run_file.store_encryption_key)
     store.check_writable()
-    run_id = ids.check(run_id) if run_id is not None else ids.new(run_file)
-    check_free(store.folder(run_id))  # said before the environment is made, which takes seconds
+    at = Located(store, ids.check(run_id) if run_id is not None else ids.new(run_file))
+    store.check_free(at.run_id)  # said before the environment is made, which takes seconds
     check(run_file)
     if training_seeds > 1:
-        return _train_group(group.create(store, run_id, group.with_seeds(run_file, training_seeds)), progress)
-    directory = RunDirectory.create(store, run_id, run_file)
-    with directory.lock():
-        return _train_one(directory, progress)
+        group.create(store, at.run_id, group.with_seeds(run_file, training_seeds))
+    else:
+        RunDirectory.create(store, at.run_id, run_file)
+    with _held(at, store.begin(at.run_id, _told(progress))) as hold:
+        return _train(at, hold, progress)
 
 
-def resume(folder: Path, *, progress: Progress) -> Outcome:
+def resume(at: Located, *, take_over: bool = False, progress: Progress) -> Outcome:
     """Go on with a run, or with the members of a group that are not finished, from the newest checkpoint.
 
     Args:
-        folder: the run's or the group's directory.
+        at: the run or the group.
+        take_over: do not ask whether the machine that held it last still lives.
         progress: what people see.
 
     Raises:
         BadInput: if there is no such run, it is finished, another process writes to it, or another version made it.
         SlipwayError: if training fails; what was saved stays.
     """
-    resumable.check(folder)
-    backend.prepare()
-    if group.is_group(folder):
-        return _train_group(folder, progress)
-    directory = RunDirectory.open(folder)
-    with directory.lock():
-        return _train_one(directory, progress)
+    resumable.check(at.store.glance(at.run_id))
+    with _held(at, at.store.take(at.run_id, _told(progress), take_over=take_over)) as hold:
+        resumable.check(at.folder)
+        backend.prepare()
+        return _train(at, hold, progress)
 
 
 def evaluate(
-    folder: Path, *, seeds: int | None = None, episodes_per_seed: int | None = None, progress: Progress
+    at: Located, *, seeds: int | None = None, episodes_per_seed: int | None = None, progress: Progress
 ) -> Outcome:
     """Measure the newest checkpoint's policy on held-out seeds again, and write `evaluation.json`.
 
     Args:
-        folder: the run's or the group's directory.
+        at: the run or the group.
         seeds: how many held-out seeds; None: the run file's.
         episodes_per_seed: episodes on each; None: the run file's.
         progress: what people see.
@@ -120,51 +129,104 @@ def evaluate(
             finally:
                 stages.close()
 
-    if not group.is_group(folder):
-        one(RunDirectory.open(folder))
-        return _outcome(folder)
-    with lock_folder(folder, folder.name):
-        for member in group.members(folder):
-            one(member)
-        _evaluate_group(folder)
-    return _outcome(folder)
+    with _held(at, at.store.take(at.run_id, _told(progress))):
+        folder = at.folder
+        if not group.is_group(folder):
+            one(RunDirectory.open(folder))
+            return _outcome(at)
+        with lock_folder(folder, folder.name):
+            for member in group.members(folder):
+                one(member)
+            _evaluate_group(folder)
+        return _outcome(at)
 
 
-def report(folder: Path) -> Outcome:
+def report(at: Located, *, progress: Progress) -> Outcome:
     """Write `report.html` from what the run directory holds.
 
+    Args:
+        at: the run or the group.
+        progress: what people see.
+
     Raises:
-        BadInput: if there is no such run.
+        BadInput: if there is no such run; of a store that machines share also if another process writes to it.
     """
     from trainer.report import build
 
-    build.build(folder)
-    return _outcome(folder)
+    with _held(at, at.store.take(at.run_id, _told(progress))):
+        build.build(at.folder)
+        return _outcome(at)
 
 
-def _train_one(directory: RunDirectory, progress: Progress) -> Outcome:
-    """Bring a run to its end, or as far as budget and signals let it come; its lock is held."""
+def _told(progress: Progress) -> Told:
+    """Says what a store that is elsewhere has to say."""
+
+    def committed(step: int | None, number: int) -> None:
+        progress.message(f"Committed: what the run was at step {step or 0:,} is in the store (entry {number}).")
+
+    def left(count: int) -> None:
+        progress.phase(f"uploading, {formatting.count(count)}B left")
+
+    return Told(progress.message, committed, left)
+
+
+@contextlib.contextmanager
+def _held(at: Located, hold: Hold) -> Iterator[Hold]:
+    """A held run, which is brought to its store in the end, however the work on it ended.
+
+    Raises:
+        SlipwayError: if it could not be brought there.
+    """
+    try:
+        yield hold
+    except (Superseded, KeyboardInterrupt):
+        hold.abandon()
+        raise
+    except BaseException:
+        with contextlib.suppress(SlipwayError):  # the first fault is the one to tell
+            _close(at, hold)
+        raise
+    _close(at, hold)
+
+
+def _close(at: Located, hold: Hold) -> None:
+    """Bring a run to its store; a signal waits until that is done."""
+    with Preemption():
+        hold.close(State(_outcome(at).state))
+
+
+def _train(at: Located, hold: Hold, progress: Progress) -> Outcome:
+    """Bring a run or a group to its end, or as far as budget and signals let it come."""
+    if group.is_group(at.folder):
+        _train_group(at.folder, hold, progress)
+    else:
+        directory = RunDirectory.open(at.folder)
+        with directory.lock():
+            _train_one(directory, hold, progress)
+    return _outcome(at)
+
+
+def _train_one(directory: RunDirectory, hold: Hold, progress: Progress) -> End:
+    """One run; its lock is held."""
     from trainer.stages import Stages
 
-    stages = Stages(directory, directory.run_file(), progress)
+    stages = Stages(directory, directory.run_file(), progress, hold)
     try:
-        stages.run()
+        return stages.run()
     finally:
         stages.close()
-    return _outcome(directory.folder)
 
 
-def _train_group(folder: Path, progress: Progress) -> Outcome:
+def _train_group(folder: Path, hold: Hold, progress: Progress) -> None:
     with lock_folder(folder, folder.name):
         for member in group.members(folder):
             if member.status().state is State.FINISHED:
                 continue
             with member.lock():
-                outcome = _train_one(member, progress)
-            if outcome.exit_code is not ExitCode.DONE:
-                return _outcome(folder)
+                end = _train_one(member, hold, progress)
+            if end is not End.FINISHED:
+                return
         _evaluate_group(folder)
-    return _outcome(folder)
 
 
 def _evaluate_group(folder: Path) -> None:
@@ -178,10 +240,11 @@ def _evaluate_group(folder: Path) -> None:
     build.build(folder)
 
 
-def _outcome(folder: Path) -> Outcome:
+def _outcome(at: Located) -> Outcome:
     """What the files of a run or a group say."""
     from trainer.report import data, words
 
+    folder = at.folder
     run = data.read(folder)
     directories = group.members(folder) if group.is_group(folder) else [RunDirectory.open(folder)]
     statuses = [directory.status() for directory in directories]
@@ -189,7 +252,7 @@ def _outcome(folder: Path) -> Outcome:
     status = unfinished[0] if unfinished else statuses[-1]
     page = folder / "report.html"
     summary = {
-        "run": str(folder),
+        "run": at.shown,
         "state": str(status.state),
         "message": status.message,
         "env_steps": sum(each.env_steps for each in statuses),
@@ -201,9 +264,9 @@ def _outcome(folder: Path) -> Outcome:
     if status.message:
         lines.append(f"{status.run_id} is {status.state}: {status.message}")
     if status.state is State.STOPPED_BY_BUDGET:
-        lines.append(f"To go on, raise the budget in {directories[0].folder / 'run.yaml'}: slipway resume {folder}")
+        lines.append(f"To go on, raise the budget in {directories[0].folder / 'run.yaml'}: slipway resume {at.shown}")
     elif unfinished:
-        lines.append(f"Go on with: slipway resume {folder}")
+        lines.append(f"Go on with: slipway resume {at.shown}")
     if page.is_file():
         lines.append(f"Report: {page}")
     if run.evaluation is not None:

@@ -17,6 +17,8 @@ from trainer.report import build
 from trainer.run import files, provenance
 from trainer.run.directory import RunDirectory
 from trainer.run.status import State
+from trainer.store.base import Hold
+from trainer.store.local import Here
 from trainer.target import Target
 
 STATES = {
@@ -33,13 +35,17 @@ class Stages:
         directory: the run's.
         run_file: its settings.
         progress: what people see.
+        hold: what keeps the run in its store; None where it lies there already.
     """
 
     split = Split.HELD_OUT
     """The seeds that evaluations during the training take."""
 
-    def __init__(self, directory: RunDirectory, run_file: RunFile, progress: Progress) -> None:
+    def __init__(
+        self, directory: RunDirectory, run_file: RunFile, progress: Progress, hold: Hold | None = None
+    ) -> None:
         self._directory, self._run_file, self._progress = directory, run_file, progress
+        self._hold = hold or Here()
         self._target = Target.of(run_file)
         self._training = self._target.training(run_file)
         self._goal = self._target.goal()
@@ -142,7 +148,7 @@ class Stages:
             evaluate=self._evaluate_part,
             saved=self._saved,
             counters=self._counters,
-            enough=self._enough,
+            enough=self._look,
         )
         size = self._run_file.agent.batch_size
         self._progress.start(
@@ -162,6 +168,11 @@ class Stages:
     def _evaluate_part(self) -> Mapping[str, float]:
         """An evaluation during the training."""
         return self._quick()
+
+    def _look(self) -> str:
+        """Between calls: whether the run is still this process's, and `_enough`."""
+        self._hold.check()
+        return self._enough()
 
     def _enough(self) -> str:
         """Why the training should end here; empty if it should go on."""
@@ -208,6 +219,7 @@ class Stages:
             wall_time_seconds=counters.wall_time_seconds,
             last_checkpoint_step=counters.env_steps,
         )
+        self._hold.snapshot(counters.env_steps)
 
     def _fail(self, error: BaseException) -> None:
         """Say in `status.json` that the run failed, if the disk still takes it."""

@@ -131,41 +131,33 @@ def store_option(function: F) -> F:
         envvar=STORE_VARIABLE,
         show_envvar=True,
         metavar="URI",
-        help="Where to look for run ids.",
+        help="Where to look for run ids: a folder, s3://, gs:// or nas://.",
     )(function)
 
 
 def run_argument(function: F) -> F:
-    """RUN: a run directory, or a run's id in the store."""
+    """RUN: a run directory, a run's address, or its id in the store."""
     return click.argument("run", shell_complete=complete_run)(function)
 
 
 def find_run(run: str, store: str) -> Path:
-    """The folder of a run or a group of runs.
+    """A folder with a run or a group of runs, for those who read it; fetched first if the store is elsewhere.
 
     Args:
-        run: its path, or its id in the store.
+        run: its path, its address, or its id in the store.
         store: the store's URI.
 
     Raises:
         BadInput: if there is none.
     """
-    from trainer.run import files
-    from trainer.store import resolve
-    from trainer.store.local import MARKS
+    from trainer.cli import transfer
+    from trainer.run.located import locate
 
-    def holds_run(folder: Path) -> bool:
-        return any(files.is_file(folder / mark) for mark in MARKS)
-
-    if run and holds_run(Path(run)):
-        return Path(run)
-    place = resolve(store)
-    if run and holds_run(place.folder(run)):
-        return place.folder(run)
-    known = place.run_ids()
-    near = nearest(run, known)
-    cure = f"write {near}" if near else "see `slipway runs list`, and --store if runs are elsewhere"
-    raise BadInput("RUN", run, f"a run directory, or the id of a run in the store {store}", cure)
+    at = locate(run, store)
+    if not at.store.is_shared:
+        return at.folder
+    with transfer.shown(f"Fetching {at.run_id}") as received:
+        return at.store.fetch(at.run_id, received)
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

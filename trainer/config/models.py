@@ -390,7 +390,18 @@ class RunFile(Section):
     budget: Budget = Field(default_factory=Budget, description="When to stop.")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="How the result is measured.")
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="What a lost machine can cost.")
-    store: str = Field(default="runs", min_length=1, description="Folder that the run's folder is made in.")
+    store: str = Field(
+        default="runs",
+        min_length=1,
+        description="Where the run is kept: a folder, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, or `nas://` with the"
+        " absolute path of a folder that several machines mount.",
+    )
+    store_encryption_key: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What a bucket encrypts the run with: the id or ARN of a KMS key, or a Cloud KMS key's resource"
+        " name; null: the bucket's own default.",
+    )
     sinks: Sinks = Field(default_factory=Sinks, description="Where metrics go.")
 
     @property

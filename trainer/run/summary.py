@@ -15,21 +15,23 @@ INTERRUPTED = "interrupted"
 """The state shown of a run that says it is running, while no process of this machine writes to it."""
 
 
-def of(folder: Path, detailed: bool = False) -> dict[str, Any]:
+def of(folder: Path, detailed: bool = False, *, lock_tells: bool = True) -> dict[str, Any]:
     """The figures of a run or a group of runs.
 
     Args:
         folder: its directory.
         detailed: with where it ran, and which files it has.
+        lock_tells: whether a process that writes to the run holds this folder's lock.
     """
-    return _group(folder, detailed) if group.is_group(folder) else _run(folder, detailed)
+    read = _group if group.is_group(folder) else _run
+    return read(folder, detailed, lock_tells)
 
 
 def _in_one_line(error: SlipwayError) -> str:
     return "; ".join(" ".join(line.split()) for line in str(error).splitlines())
 
 
-def _run(folder: Path, detailed: bool) -> dict[str, Any]:
+def _run(folder: Path, detailed: bool, lock_tells: bool) -> dict[str, Any]:
     run = RunDirectory(folder)
     figures = dict.fromkeys(
         ("state", "env_id", "algorithm", "seed", "env_steps", "done_ratio", "score", "optimality_gap_ratio"), None
@@ -40,7 +42,7 @@ def _run(folder: Path, detailed: bool) -> dict[str, Any]:
         run_file, status = run.run_file(), run.status()
     except SlipwayError as error:
         return {**found, "state": DAMAGED, "message": _in_one_line(error)}
-    dead = status.state is State.RUNNING and not run.is_locked()
+    dead = lock_tells and status.state is State.RUNNING and not run.is_locked()
     found |= {
         "state": INTERRUPTED if dead else str(status.state),
         "env_id": run_file.env.id,
@@ -83,11 +85,11 @@ def _steps(checkpoints: Path) -> list[int]:
     return sorted(int(path.name) for path in checkpoints.iterdir() if path.name.isdigit())
 
 
-def _group(folder: Path, detailed: bool) -> dict[str, Any]:
+def _group(folder: Path, detailed: bool, lock_tells: bool) -> dict[str, Any]:
     try:
-        runs = [_run(member.folder, False) for member in group.members(folder)]
+        runs = [_run(member.folder, False, lock_tells) for member in group.members(folder)]
     except SlipwayError as error:
-        return {**_run(folder, False), "state": DAMAGED, "message": _in_one_line(error)}
+        return {**_run(folder, False, lock_tells), "state": DAMAGED, "message": _in_one_line(error)}
     states = [run["state"] for run in runs]
     parts = [run["done_ratio"] or 0.0 for run in runs]
     steps = [run["env_steps"] or 0 for run in runs]

@@ -2,6 +2,50 @@
 
 import abc
 from pathlib import Path
+from typing import Protocol
+
+from trainer.run.status import State
+from trainer.store.objects.base import Sent
+from trainer.store.told import Told, unheard
+
+
+class Hold(Protocol):
+    """A run that this process alone writes to. Its methods are called from one thread, the training's."""
+
+    def snapshot(self, step: int) -> None:
+        """Keep the run as it is now, just after a checkpoint was saved. Returns at once.
+
+        Args:
+            step: environment steps that it stands for.
+
+        Raises:
+            SlipwayError: if the disk is full or fails.
+        """
+        ...
+
+    def check(self) -> None:
+        """Find out whether the run may go on; it costs nothing.
+
+        Raises:
+            Superseded: if another process took the run over.
+        """
+        ...
+
+    def close(self, state: State) -> None:
+        """Bring all to the store, and let go of the run.
+
+        Args:
+            state: the run's.
+
+        Raises:
+            Superseded: if another process took the run over.
+            SlipwayError: if it could not be done; the run's folder still has it.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Let go of the run as it is, at once."""
+        ...
 
 
 class Store(abc.ABC):
@@ -11,9 +55,11 @@ class Store(abc.ABC):
 
     Attributes:
         uri: as people write it.
+        is_shared: whether other machines may write to its runs, and tell each other by the store alone.
     """
 
     uri: str
+    is_shared: bool
 
     @abc.abstractmethod
     def check_writable(self) -> None:
@@ -36,5 +82,66 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
+    def holds(self, run_id: str) -> bool:
+        """Whether a run or a group of runs of this id is here.
+
+        Raises:
+            BadInput: if the store cannot be read.
+        """
+
+    @abc.abstractmethod
+    def check_free(self, run_id: str) -> None:
+        """Find out whether a run of this id could be made.
+
+        Raises:
+            BadInput: if there is something of that name already.
+        """
+
+    @abc.abstractmethod
     def folder(self, run_id: str) -> Path:
-        """The folder of this machine that holds a run, whether or not it is there."""
+        """The folder of this machine that a run is worked on in, whether or not it is there."""
+
+    @abc.abstractmethod
+    def begin(self, run_id: str, told: Told) -> Hold:
+        """Hold a run that was just made in its folder.
+
+        Args:
+            run_id: the run's, or the group's.
+            told: who is told what.
+
+        Raises:
+            BadInput: if another process was faster.
+        """
+
+    @abc.abstractmethod
+    def take(self, run_id: str, told: Told, *, take_over: bool = False) -> Hold:
+        """Hold a run that is here; its folder is then the run.
+
+        Args:
+            run_id: the run's, or the group's.
+            told: who is told what.
+            take_over: do not ask whether the machine that held it last still lives.
+
+        Raises:
+            BadInput: if there is no such run, or another machine writes to it.
+        """
+
+    @abc.abstractmethod
+    def fetch(self, run_id: str, received: Sent = unheard) -> Path:
+        """A folder with a run, or a run of a group, for those who read it.
+
+        Args:
+            run_id: the run's, or the group's.
+            received: told how many more bytes have come.
+
+        Raises:
+            BadInput: if there is no such run.
+        """
+
+    @abc.abstractmethod
+    def glance(self, run_id: str) -> Path:
+        """A folder with what `slipway runs` shows of a run: its small files, and the names of its checkpoints.
+
+        Raises:
+            BadInput: if there is no such run.
+        """

@@ -6,10 +6,31 @@ import tempfile
 from pathlib import Path
 
 from trainer.errors import BadInput
-from trainer.store.base import Store
+from trainer.run import files
+from trainer.run.directory import check_free
+from trainer.run.status import State
+from trainer.store.base import Hold, Store
+from trainer.store.objects.base import Sent
+from trainer.store.told import Told, unheard
 
 MARKS = ("run.yaml", "group.json")
 """What a folder holds that is a run, or a group of runs."""
+
+
+class Here:
+    """Holds a run that is worked on where it lies: the folder's own lock is all that it takes."""
+
+    def snapshot(self, step: int) -> None:
+        """Nothing to bring anywhere."""
+
+    def check(self) -> None:
+        """The lock stays held."""
+
+    def close(self, state: State) -> None:
+        """Nothing to bring anywhere."""
+
+    def abandon(self) -> None:
+        """Nothing to let go of."""
 
 
 class LocalStore(Store):
@@ -19,6 +40,8 @@ class LocalStore(Store):
         root: it is made with the first run.
         uri: as people wrote it.
     """
+
+    is_shared = False
 
     def __init__(self, root: Path, uri: str) -> None:
         self.root, self.uri = root, uri
@@ -67,6 +90,35 @@ class LocalStore(Store):
             raise BadInput("store", self.uri, f"a folder that can be read ({error.strerror})", cure) from None
         return sorted(name for name in found if any((self.root / name / mark).is_file() for mark in MARKS))
 
+    def holds(self, run_id: str) -> bool:
+        """Whether the run's folder is one (`Store.holds`)."""
+        return holds_run(self.folder(run_id))
+
+    def check_free(self, run_id: str) -> None:
+        """Find out whether the run's folder could be made (`Store.check_free`)."""
+        check_free(self.folder(run_id))
+
     def folder(self, run_id: str) -> Path:
         """The run's folder (`Store.folder`)."""
         return self.root / run_id
+
+    def begin(self, run_id: str, told: Told) -> Hold:
+        """Nothing more than the folder (`Store.begin`)."""
+        return Here()
+
+    def take(self, run_id: str, told: Told, *, take_over: bool = False) -> Hold:
+        """Nothing more than the folder (`Store.take`)."""
+        return Here()
+
+    def fetch(self, run_id: str, received: Sent = unheard) -> Path:
+        """The run's folder (`Store.fetch`)."""
+        return self.folder(run_id)
+
+    def glance(self, run_id: str) -> Path:
+        """The run's folder (`Store.glance`)."""
+        return self.folder(run_id)
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder is a run, or a group of runs."""
+    return any(files.is_file(folder / mark) for mark in MARKS)

@@ -4,7 +4,7 @@ import click
 
 from trainer.cli import output
 from trainer.cli.command import Command
-from trainer.cli.parameters import WholeNumber, find_run, json_option, quiet_option, run_argument, store_option
+from trainer.cli.parameters import WholeNumber, json_option, quiet_option, run_argument, store_option
 from trainer.errors import ExitCode
 
 
@@ -33,15 +33,16 @@ def evaluate(run: str, seeds: int | None, episodes: int | None, store: str, as_j
 
     The newest checkpoint's policy is measured beside the environment's baselines and its optimum.
 
-    RUN is a run directory, or the id of a run or a group of runs in the store.
+    RUN is a run directory, an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
     """
     from trainer.run import group
+    from trainer.run.located import locate
 
-    folder = find_run(run, store)
-    group.runs_of(folder)  # refuses another version's before anything is written
+    at = locate(run, store)
+    group.runs_of(at.store.glance(at.run_id))  # refuses another version's before anything is written
     from trainer import progress, session
 
     shown = progress.make(silent=quiet or as_json)
-    outcome = session.evaluate(folder, seeds=seeds, episodes_per_seed=episodes, progress=shown)
+    outcome = session.evaluate(at, seeds=seeds, episodes_per_seed=episodes, progress=shown)
     output.finish(outcome, as_json, quiet)
     return ExitCode.DONE  # the policy is measured, however far the run has come

@@ -4,7 +4,7 @@ import click
 
 from trainer.cli import output
 from trainer.cli.command import Command
-from trainer.cli.parameters import find_run, json_option, run_argument, store_option
+from trainer.cli.parameters import json_option, run_argument, store_option
 from trainer.errors import ExitCode
 
 
@@ -23,13 +23,14 @@ def report(run: str, store: str, as_json: bool) -> int:
 
     One page that needs no network: curves, evaluation, policy, run file, provenance.
 
-    RUN is a run directory, or the id of a run or a group of runs in the store.
+    RUN is a run directory, an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
     """
     from trainer.run import group
+    from trainer.run.located import locate
 
-    folder = find_run(run, store)
-    group.runs_of(folder)  # refuses another version's before anything is written
-    from trainer import session
+    at = locate(run, store)
+    group.runs_of(at.store.glance(at.run_id))  # refuses another version's before anything is written
+    from trainer import progress, session
 
-    output.finish(session.report(folder), as_json, quiet=False)
+    output.finish(session.report(at, progress=progress.make(silent=as_json)), as_json, quiet=False)
     return ExitCode.DONE  # the page is there, however far the run has come

@@ -32,9 +32,10 @@ def list_(store: str, as_json: bool) -> None:
     from trainer.metrics import formatting
     from trainer.run import summary
     from trainer.store import resolve
+    from trainer.store.parallel import each
 
     place = resolve(store)
-    found = [summary.of(place.folder(run_id)) for run_id in place.run_ids()]
+    found = [summary.of(folder, lock_tells=not place.is_shared) for folder in each(place.glance, place.run_ids())]
     found.sort(key=lambda item: str(item["updated_at"] or ""), reverse=True)
     if as_json:
         output.print_json(found)
@@ -70,11 +71,15 @@ def list_(store: str, as_json: bool) -> None:
 def show(run: str, store: str, as_json: bool) -> None:
     """Show one run: state, progress, result, files.
 
-    RUN is a run directory, or the id of a run or a group of runs in the store.
+    RUN is a run directory, an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
     """
     from trainer.run import summary
+    from trainer.run.located import locate
 
-    found = summary.of(find_run(run, store), detailed=True)
+    at = locate(run, store)
+    found = summary.of(at.store.glance(at.run_id), detailed=True, lock_tells=not at.store.is_shared)
+    if at.store.is_shared:
+        found["folder"] = at.shown
     if as_json:
         output.print_json(found)
     else:

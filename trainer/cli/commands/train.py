@@ -19,7 +19,7 @@ from trainer.cli.parameters import (
         "slipway train lost-sales-ppo",
         "slipway train run.yaml --set agent.learning_rate=3e-4 --seed 7",
         "slipway train gymnasium:Pendulum-v1 --set budget.env_steps=200_000",
-        "slipway train slipway/CartPole-v1 --seeds 5 --store /mnt/nas/runs",
+        "slipway train slipway/CartPole-v1 --seeds 5 --store s3://bucket/runs",
     ),
 )
 @click.argument("runfile", required=False, metavar="[RUNFILE|PRESET|ENV_ID]", shell_complete=complete_source)
@@ -38,7 +38,7 @@ from trainer.cli.parameters import (
     metavar="N",
     help="Train N runs on consecutive seeds, and report across them.",
 )
-@click.option("--store", envvar=STORE_VARIABLE, show_envvar=True, metavar="URI", help="Folder for the run's folder.")
+@click.option("--store", envvar=STORE_VARIABLE, show_envvar=True, metavar="URI", help="Where the run is kept: a folder, s3://, gs:// or nas://.")
 @click.option("--run-id", metavar="ID", help="The run's id; one is made if left out.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the resolved run file, and write nothing.")
 @json_option
@@ -60,16 +60,16 @@ def train(
     Ctrl-C or SIGTERM saves a checkpoint and stops; `slipway resume` goes on exactly there.
     """
     from trainer.config import check, load, source
-    from trainer.run import directory, group, ids
+    from trainer.run import group, ids
     from trainer.store import resolve
 
     # All this is refused before TensorFlow is imported where it can be, so that a mistake shows at once.
     run_file = source.run_file(runfile, settings, seed, store)
     group.with_seeds(run_file, seeds)
-    place = resolve(run_file.store)
-    if run_id is not None:
-        directory.check_free(place.folder(ids.check(run_id)))
+    place = resolve(run_file.store, run_file.store_encryption_key)
     place.check_writable()
+    if run_id is not None:
+        place.check_free(ids.check(run_id))
     check.check(run_file)
     if dry_run:
         if as_json:

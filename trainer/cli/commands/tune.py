@@ -124,6 +124,9 @@ def _new(
     found = spaces.parse(space, run_file) if space else spaces.default(run_file)
     wished = session.settings_of(run_file, found, seed, pruner, parts)
     place = resolve(run_file.store)
+    if place.is_shared:
+        allowed = "a folder of this machine, as a study is a database there"
+        raise BadInput("store", run_file.store, allowed, "give a folder with --store, and push the best run later")
     folder = place.folder(ids.check(name) if name is not None else f"tune-{ids.new(run_file)}")
     if study.is_study(folder):
         study.check_same(folder, wished)
