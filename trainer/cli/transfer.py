@@ -9,23 +9,24 @@ from trainer.store.objects.base import Sent
 
 
 @contextlib.contextmanager
-def shown(title: str, total: int | None = None) -> Iterator[Sent]:
-    """A bar on a terminal's standard error; nothing elsewhere.
+def shown(title: str, *, silent: bool = False) -> Iterator[Sent]:
+    """A line on a terminal's standard error; nothing elsewhere.
 
     Args:
         title: what travels.
-        total: bytes in all; None if that is not known.
+        silent: whether to show nothing in any case.
 
     Yields:
         What is to be told of each piece that has gone over the wire; it may be called from several threads.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
     lock = threading.Lock()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=total)
+    hidden = silent or not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as bar:
+        task = bar.add_task(title, total=None)
 
         def sent(count: int) -> None:
             with lock:

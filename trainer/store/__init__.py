@@ -35,7 +35,9 @@ def resolve(uri: str, encryption_key: str | None = None) -> "Store":
     if match is None:
         half = _HALF_A_SCHEME.fullmatch(uri)
         if half is not None:
-            raise BadInput("store", uri, f"{half[1].lower()}:// and what follows", f"write {half[1].lower()}://{half[2]}")
+            raise BadInput(
+                "store", uri, f"{half[1].lower()}:// and what follows", f"write {half[1].lower()}://{half[2]}"
+            )
         if not uri or "\0" in uri:
             raise BadInput("store", uri, "the path of a folder, or a bucket", "write runs, or s3://BUCKET/PREFIX")
         return LocalStore.at(uri)

@@ -7,6 +7,7 @@ from typing import Protocol
 from trainer.run.status import State
 from trainer.store.objects.base import Sent
 from trainer.store.told import Told, unheard
+from trainer.store.verified import Verified
 
 
 class Hold(Protocol):
@@ -133,6 +134,40 @@ class Store(abc.ABC):
         Args:
             run_id: the run's, or the group's.
             received: told how many more bytes have come.
+
+        Raises:
+            BadInput: if there is no such run.
+        """
+
+    @abc.abstractmethod
+    def pull(self, run_id: str, folder: Path, received: Sent = unheard) -> None:
+        """Make a new run directory of a run; it appears whole.
+
+        Args:
+            run_id: the run's, or the group's.
+            folder: the new directory.
+            received: told how many more bytes have come.
+
+        Raises:
+            BadInput: if there is no such run, or something at `folder`.
+        """
+
+    @abc.abstractmethod
+    def push(self, run_id: str, folder: Path, sent: Sent = unheard) -> None:
+        """Make a run here of a run directory, which stays; it appears whole.
+
+        Args:
+            run_id: the run's id here.
+            folder: the run's, or the group's.
+            sent: told how many more bytes have gone.
+
+        Raises:
+            BadInput: if there is something of that name already, or a process writes to the folder.
+        """
+
+    @abc.abstractmethod
+    def verify(self, run_id: str) -> Verified:
+        """Read all that a run is made of, and compare it with its checksums.
 
         Raises:
             BadInput: if there is no such run.

@@ -5,13 +5,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from trainer.errors import BadInput
-from trainer.run import files
-from trainer.run.directory import check_free
+from trainer.errors import BadInput, SlipwayError
+from trainer.run import files, group
+from trainer.run.directory import check_free, lock_folder
 from trainer.run.status import State
 from trainer.store.base import Hold, Store
 from trainer.store.objects.base import Sent
+from trainer.store.snapshot import walk
 from trainer.store.told import Told, unheard
+from trainer.store.verified import Verified
 
 MARKS = ("run.yaml", "group.json")
 """What a folder holds that is a run, or a group of runs."""
@@ -104,15 +106,45 @@ class LocalStore(Store):
 
     def begin(self, run_id: str, told: Told) -> Hold:
         """Nothing more than the folder (`Store.begin`)."""
+        del run_id, told
         return Here()
 
     def take(self, run_id: str, told: Told, *, take_over: bool = False) -> Hold:
         """Nothing more than the folder (`Store.take`)."""
+        del run_id, told, take_over
         return Here()
 
     def fetch(self, run_id: str, received: Sent = unheard) -> Path:
         """The run's folder (`Store.fetch`)."""
+        del received
         return self.folder(run_id)
+
+    def pull(self, run_id: str, folder: Path, received: Sent = unheard) -> None:
+        """A copy of the run's folder (`Store.pull`)."""
+        if folder.exists():
+            allowed = "a folder that is not there yet"
+            raise BadInput("FOLDER", str(folder), allowed, "remove it, or give another one")
+        _copy(self.folder(run_id), folder, received)
+
+    def push(self, run_id: str, folder: Path, sent: Sent = unheard) -> None:
+        """A copy of the folder (`Store.push`)."""
+        with lock_folder(folder, run_id):
+            _copy(folder, self.folder(run_id), sent)
+
+    def verify(self, run_id: str) -> Verified:
+        """Its checkpoints, which have checksums (`Store.verify`)."""
+        from trainer.checkpoint import Checkpoints, Damaged
+
+        wrong, sizes = [], []
+        for run in group.runs_of(self.folder(run_id)):
+            checkpoints = Checkpoints(run.checkpoints)
+            sizes += [path.stat().st_size for path in run.checkpoints.rglob("*") if path.is_file()]
+            for step in checkpoints.steps():
+                try:
+                    checkpoints.load(step)
+                except Damaged as reason:
+                    wrong.append(f"{run.run_id}, step {step}: {reason}")
+        return Verified(None, len(sizes), sum(sizes), (), tuple(wrong), ())
 
     def glance(self, run_id: str) -> Path:
         """The run's folder (`Store.glance`)."""
@@ -122,3 +154,28 @@ class LocalStore(Store):
 def holds_run(folder: Path) -> bool:
     """Whether a folder is a run, or a group of runs."""
     return any(files.is_file(folder / mark) for mark in MARKS)
+
+
+def _copy(source: Path, target: Path, copied: Sent) -> None:
+    """Make a folder like another, which appears whole.
+
+    Raises:
+        SlipwayError: if the disk is full or fails.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".copying-", dir=target.parent))
+        try:
+            for path, found in walk(source):
+                (aside / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(found, aside / path)
+                copied(found.stat().st_size)
+            files.sync_tree(aside)
+            aside.chmod(0o755)
+            aside.rename(target)
+            files.sync_folder(target.parent)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise SlipwayError(f"cannot copy {source} to {target}: {error.strerror}") from error

@@ -17,7 +17,7 @@ from trainer.store.objects.base import Objects, Sent, Unreachable
 from trainer.store.parallel import WORKERS
 from trainer.store.restore import restore
 from trainer.store.snapshot import Snapshot, keep
-from trainer.store.told import Told
+from trainer.store.told import Told, unheard
 from trainer.store.uploader import FIRST_PAUSE_SECONDS, Uploader
 from trainer.store.writer import KEPT_SECONDS, Writer
 
@@ -105,7 +105,7 @@ class Mirror:
             raise _exists(objects, run_id)
         with contextlib.ExitStack() as stack:
             staging = _enter(folder, run_id, stack)
-            writer = _writer(journal, Entry(Kind.TAKEN, holder, 1, {}), pace)
+            writer = _writer(journal, Entry(Kind.TAKEN, holder, 1, {}), pace, told)
             first = keep(folder, staging, step)
             try:
                 entry = writer.begin(first)
@@ -147,7 +147,7 @@ class Mirror:
         with contextlib.ExitStack() as stack:
             _enter(folder, run_id, stack)
             entry = lease.take(journal, holder, take_over=take_over, patience=pace.patience, say=told.say)
-            return cls(journal, folder, entry, _writer(journal, entry, pace), stack.pop_all(), told, pace)
+            return cls(journal, folder, entry, _writer(journal, entry, pace, told), stack.pop_all(), told, pace)
 
     @property
     def files(self) -> Files:
@@ -276,8 +276,9 @@ def _enter(folder: Path, run_id: str, stack: contextlib.ExitStack) -> Path:
     return staging
 
 
-def _writer(journal: Journal, entry: Entry, pace: Pace) -> Writer:
-    return Writer(journal, entry, workers=pace.workers, kept_seconds=pace.kept_seconds)
+def _writer(journal: Journal, entry: Entry, pace: Pace, told: Told | None) -> Writer:
+    sent = told.sent if told is not None else unheard
+    return Writer(journal, entry, workers=pace.workers, kept_seconds=pace.kept_seconds, sent=sent)
 
 
 def _exists(objects: Objects, run_id: str) -> BadInput:

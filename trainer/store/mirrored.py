@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from trainer.errors import BadInput, SlipwayError
+from trainer.run import group
 from trainer.run.directory import lock_folder
+from trainer.run.status import State
 from trainer.store import shared
 from trainer.store.base import Hold, Store
 from trainer.store.journal import Entry, File, Journal
@@ -19,6 +21,8 @@ from trainer.store.objects.base import Missing, Objects, Sent
 from trainer.store.objects.places import place
 from trainer.store.restore import newest, restore
 from trainer.store.told import Told, unheard
+from trainer.store.verified import Verified
+from trainer.store.verify import verify
 
 WORK_VARIABLE = "SLIPWAY_WORK"
 SMALL_BYTES = 1 << 20
@@ -115,6 +119,28 @@ class MirroredStore(Store):
 
         newest(Journal(self.objects, unit), use)
         return folder / unit / member
+
+    def pull(self, run_id: str, folder: Path, received: Sent = unheard) -> None:
+        """A new folder of the newest entry (`Store.pull`)."""
+        unit, member = self._found(run_id)
+        if member:
+            cure = f"pull {unit}, or `slipway runs show {run_id}`"
+            raise BadInput("RUN", run_id, "a run that is in no group, or a whole group", cure)
+        shared.pull(self.objects, unit, folder, received=received)
+
+    def push(self, run_id: str, folder: Path, sent: Sent = unheard) -> None:
+        """A new journal with what the folder holds (`Store.push`)."""
+        runs = group.runs_of(folder)
+        states = [run.status().state for run in runs]
+        state = next((state for state in states if state is not State.FINISHED), State.FINISHED)
+        steps = sum(run.status().env_steps for run in runs)
+        with lock_folder(folder, run_id):
+            shared.push(folder, self.objects, run_id, state, step=steps, told=Told(sent=sent))
+
+    def verify(self, run_id: str) -> Verified:
+        """All that the newest entry names (`Store.verify`)."""
+        unit, _ = self._found(run_id)
+        return verify(self.objects, unit)
 
     def glance(self, run_id: str) -> Path:
         """A copy of the newest entry's small files, which goes when this process ends (`Store.glance`).

@@ -1,7 +1,6 @@
 """Finds out whether a run in a shared place is whole."""
 
 import contextlib
-import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,34 +10,8 @@ from trainer.store.journal import OBJECTS, Entry, File, Journal, Kind
 from trainer.store.objects.base import Corrupt, Missing, Objects
 from trainer.store.parallel import each
 from trainer.store.restore import fetch
+from trainer.store.verified import Verified
 from trainer.store.writer import is_published
-
-
-@dataclasses.dataclass(frozen=True)
-class Verified:
-    """What a run's last entry names, and what of it is there.
-
-    Attributes:
-        number: the entry's.
-        files: how many it names.
-        bytes: their length together.
-        missing: what is not there: a file's path, and in which way.
-        wrong: likewise what has other bytes than were sent.
-        orphaned: keys of objects that no entry names: of a holder that died, or of one that is sending just now. They
-            do no harm, and the next holder removes them.
-    """
-
-    number: int
-    files: int
-    bytes: int
-    missing: tuple[str, ...]
-    wrong: tuple[str, ...]
-    orphaned: tuple[str, ...]
-
-    @property
-    def whole(self) -> bool:
-        """Whether the run could be restored, and what is laid out for reading is the run."""
-        return not self.missing and not self.wrong
 
 
 def verify(objects: Objects, run_id: str) -> Verified:

@@ -13,6 +13,7 @@ from trainer.store.lease import heartbeat_key
 from trainer.store.objects.base import Unreachable
 from trainer.store.parallel import WORKERS, each
 from trainer.store.snapshot import Snapshot
+from trainer.store.told import Sent, unheard
 
 KEPT = 3
 """The newest entries, which are kept with their objects."""
@@ -35,6 +36,7 @@ class Writer:
         workers: uploads at a time.
         kept_seconds: how long an entry is kept after the one that followed it, besides the newest `KEPT`.
         clock: seconds, of a clock that only this process reads.
+        sent: told of progress.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Writer:
         workers: int = WORKERS,
         kept_seconds: float = KEPT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        sent: Sent = unheard,
     ) -> None:
         self._journal, self._objects = journal, journal.objects
         self._prefix = f"{journal.run_id}/"
@@ -59,7 +62,7 @@ class Writer:
         self._doubtful: set[str] = set()
         """Objects whose removal was asked for and not confirmed: it may still happen."""
         self._left, self._lock = 0, threading.Lock()
-        self._abandoned = threading.Event()
+        self._abandoned, self._heard = threading.Event(), sent
 
     @property
     def left(self) -> int:
@@ -209,6 +212,7 @@ class Writer:
     def _sent(self, count: int) -> None:
         with self._lock:
             self._left -= count
+        self._heard(count)
 
 
 def is_published(path: str) -> bool:

@@ -27,8 +27,8 @@ from trainer.cli.parameters import json_option, quiet_option, run_argument, stor
 def resume(run: str, store: str, take_over: bool, as_json: bool, quiet: bool) -> int:
     """Go on with a stopped run, exactly where its checkpoint is.
 
-    The newest checkpoint that is whole counts, however the run ended. Of a run that lives in a bucket, any machine can go
-    on; a machine that wakes up after that writes nothing more to it.
+    The newest checkpoint that is whole counts, however the run ended. Any machine can go on with a run that lives in a
+    bucket; a machine that wakes up after that writes nothing more to it.
 
     RUN is a run directory, an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
     """

@@ -1,10 +1,14 @@
 """`slipway runs`."""
 
+import dataclasses
+from pathlib import Path
+
 import click
 
 from trainer.cli import output
 from trainer.cli.command import Group
-from trainer.cli.parameters import find_run, json_option, run_argument, store_option
+from trainer.cli.parameters import DEFAULT_STORE, json_option, quiet_option, run_argument, store_option
+from trainer.errors import ExitCode
 
 
 @click.group(
@@ -12,6 +16,9 @@ from trainer.cli.parameters import find_run, json_option, run_argument, store_op
     examples=(
         "slipway runs list",
         "slipway runs show my-run",
+        "slipway runs pull s3://bucket/runs/my-run",
+        "slipway runs push my-run gs://bucket/runs",
+        "slipway runs verify s3://bucket/runs/my-run",
     ),
 )
 def runs() -> None:
@@ -85,6 +92,112 @@ def show(run: str, store: str, as_json: bool) -> None:
     else:
         rows = [(key.replace("_", " "), _shown(value)) for key, value in found.items() if value not in (None, "", [])]
         output.print_table(("", ""), rows)
+
+
+@runs.command(
+    examples=(
+        "slipway runs pull s3://bucket/runs/my-run",
+        "slipway runs pull my-run copy --store gs://bucket/runs",
+    ),
+)
+@run_argument
+@click.argument("folder", required=False)
+@store_option
+@json_option
+@quiet_option
+def pull(run: str, folder: str | None, store: str, as_json: bool, quiet: bool) -> None:
+    """Make a run directory here of a run in a store.
+
+    FOLDER is the new run directory; runs/ID if left out. The run in the store stays, and nobody is kept from going on
+    with it there.
+
+    RUN is an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
+    """
+    from trainer.cli import transfer
+    from trainer.run.located import locate
+
+    at = locate(run, store)
+    target = Path(folder) if folder is not None else Path(DEFAULT_STORE) / at.run_id
+    with transfer.shown(f"Pulling {at.run_id}", silent=quiet or as_json) as received:
+        at.store.pull(at.run_id, target, received)
+    if as_json:
+        output.print_json({"run": at.shown, "folder": str(target)})
+    else:
+        click.echo(f"{at.shown} is in {target}.")
+
+
+@runs.command(
+    examples=(
+        "slipway runs push runs/my-run s3://bucket/runs",
+        "slipway runs push my-run gs://bucket/runs --json",
+    ),
+)
+@run_argument
+@click.argument("to", metavar="STORE")
+@store_option
+@json_option
+@quiet_option
+def push(run: str, to: str, store: str, as_json: bool, quiet: bool) -> None:
+    """Copy a run into another store.
+
+    The copy has the same id, and `slipway resume` goes on with it there. What was stays.
+
+    RUN is a run directory, an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
+    STORE is a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, or nas:// and an absolute path.
+    """
+    from trainer.cli import transfer
+    from trainer.run import group
+    from trainer.run.located import Located, locate
+    from trainer.store import resolve
+
+    at = locate(run, store)
+    key = group.runs_of(at.store.glance(at.run_id))[0].run_file().store_encryption_key
+    place = resolve(to, key if to.startswith(("s3://", "gs://")) else None)
+    place.check_writable()
+    place.check_free(at.run_id)
+    with transfer.shown(f"Fetching {at.run_id}", silent=quiet or as_json) as received:
+        folder = at.store.fetch(at.run_id, received)
+    with transfer.shown(f"Pushing {at.run_id}", silent=quiet or as_json) as sent:
+        place.push(at.run_id, folder, sent)
+    copy = Located(place, at.run_id)
+    if as_json:
+        output.print_json({"run": at.shown, "copy": copy.shown})
+    else:
+        click.echo(f"{at.shown} is in {copy.shown} too.")
+
+
+@runs.command(
+    examples=(
+        "slipway runs verify my-run",
+        "slipway runs verify s3://bucket/runs/my-run --json",
+    ),
+)
+@run_argument
+@store_option
+@json_option
+def verify(run: str, store: str, as_json: bool) -> int:
+    """Read all of a run, and compare it with its checksums.
+
+    In a bucket that is every file; in a folder its checkpoints. The exit code is 1 if something is missing or damaged.
+
+    RUN is a run directory, an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
+    """
+    from trainer.run.located import locate
+
+    at = locate(run, store)
+    found = at.store.verify(at.run_id)
+    if as_json:
+        output.print_json({"run": at.shown, "whole": found.whole, **dataclasses.asdict(found)})
+    else:
+        for kind in ("missing", "wrong"):
+            for line in getattr(found, kind):
+                click.echo(f"{kind}: {line}")
+        if found.orphaned:
+            click.echo(f"{len(found.orphaned)} objects belong to no entry; the next holder removes them.")
+        click.echo(
+            f"{at.shown}: {found.files} files, {found.bytes:,} bytes, {'whole' if found.whole else 'NOT whole'}."
+        )
+    return ExitCode.DONE if found.whole else ExitCode.FAULT
 
 
 def _shown(value: object) -> str:

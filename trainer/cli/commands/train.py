@@ -38,7 +38,13 @@ from trainer.cli.parameters import (
     metavar="N",
     help="Train N runs on consecutive seeds, and report across them.",
 )
-@click.option("--store", envvar=STORE_VARIABLE, show_envvar=True, metavar="URI", help="Where the run is kept: a folder, s3://, gs:// or nas://.")
+@click.option(
+    "--store",
+    envvar=STORE_VARIABLE,
+    show_envvar=True,
+    metavar="URI",
+    help="Where the run is kept: a folder, s3://, gs:// or nas://.",
+)
 @click.option("--run-id", metavar="ID", help="The run's id; one is made if left out.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the resolved run file, and write nothing.")
 @json_option
