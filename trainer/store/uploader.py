@@ -182,9 +182,10 @@ class Uploader:
 
     def _failed(self, job: _Job, error: Exception) -> None:
         """Keep the snapshot, unless a newer one has come, and pause."""
+        reason = str(error) or repr(error)
         if not self._trouble and not self._abandoned:
-            self._told.say(f"not committed: {str(error).splitlines()[0] if str(error) else error!r}; it is tried again")
-        self._trouble = str(error) or repr(error)
+            self._told.say(f"not committed: {reason.splitlines()[0]}; it is tried again")
+        self._trouble = reason
         with self._changed:
             self._working = False
             if self._waiting is None and not self._abandoned:

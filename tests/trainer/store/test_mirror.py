@@ -28,7 +28,7 @@ def begun(objects, folder, steps=2, **told):
 
 def test_what_one_machine_commits_another_restores(tmp_path):
     objects, heard = MemoryObjects(), []
-    mirror, training = begun(objects, tmp_path / "a", 5, committed=lambda step, number: heard.append((step, number)))
+    mirror, _training = begun(objects, tmp_path / "a", 5, committed=lambda step, number: heard.append((step, number)))
     assert heard == [(step, step + 1) for step in range(1, 6)]
     expected = content(tmp_path / "a")
     mirror.close(State.PREEMPTED)
@@ -42,7 +42,7 @@ def test_what_one_machine_commits_another_restores(tmp_path):
 
 def test_unchanged_files_are_sent_once_and_growing_ones_by_their_growth(tmp_path):
     objects = MemoryObjects()
-    mirror, training = begun(objects, tmp_path / "a", 3)
+    mirror, _training = begun(objects, tmp_path / "a", 3)
     uploads = [call.key for call in objects.calls if call.name == "upload"]
     names = [key.split("/")[-1] for key in uploads]
     assert len(set(uploads)) == len(uploads)
@@ -67,7 +67,7 @@ def test_a_finished_run_lies_under_its_own_names_too_but_checkpoints(tmp_path):
     expected = {path: data for path, data in content(tmp_path / "a").items() if "checkpoints" not in path}
     assert laid_out == expected
     assert "report.html" in expected
-    number, entry = Journal(objects, "run").newest()
+    _number, entry = Journal(objects, "run").newest()
     assert (entry.kind, entry.state) == (Kind.RELEASED, "finished")
     assert not [key for key in objects.data if "heartbeat" in key]
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
@@ -117,7 +117,7 @@ def test_two_machines_that_begin_the_same_run_at_once(tmp_path):
 
 def test_restoring_fetches_only_what_differs_and_removes_what_is_not_named(tmp_path):
     objects = MemoryObjects()
-    mirror, training = begun(objects, tmp_path / "a", 3)
+    mirror, _training = begun(objects, tmp_path / "a", 3)
     mirror.close(State.PREEMPTED)
     expected = content(tmp_path / "a")
     StandIn(tmp_path / "a").train()  # what was never committed
