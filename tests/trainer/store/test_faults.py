@@ -1,7 +1,9 @@
 """Whatever dies, sleeps or fails at any call: a run in the store is what was committed last, and never a mix."""
 
 import os
+import random
 import threading
+import time
 
 import pytest
 from memory_objects import Killed, MemoryObjects
@@ -200,3 +202,112 @@ def test_any_call_may_fail_once_and_nothing_is_lost(tmp_path, lost):
         assert life.commits[-1][0] == len(life.states) - 1
         assert verify(objects, "run").whole
         assert_whole_and_not_older(objects, tmp_path / str(at) / "found", life.states, len(life.states) - 1)
+
+
+class World:
+    """Machines that want the same run, on a store that fails; and what must be true whatever happens.
+
+    Each snapshot's `metrics.jsonl` tells its whole history, as a machine goes on from what it restored. So a commit
+    that was reported is in the run as long as its history begins that of the run.
+
+    Args:
+        folder: for the machines.
+        seed: of all that is drawn; threads still run as they like.
+    """
+
+    def __init__(self, folder, seed):
+        self.folder, self.seed = folder, seed
+        self.objects = MemoryObjects()
+        self.snapshots, self.reported, self.problems = [], [], []
+        training = StandIn(folder / "first").begin()
+        training.log(0)
+        self.snapshots.append(content(folder / "first"))
+        Mirror.create(self.objects, "run", folder / "first", pace=QUICK).close(State.PREEMPTED)
+
+    def faults(self, draw):
+        """A machine's luck, until it dies."""
+        dead = threading.Event()
+
+        def meddle(call):
+            if dead.is_set():
+                raise Killed
+            luck = draw.random()
+            if luck < 0.002:
+                dead.set()
+                raise Killed
+            if luck < 0.015:
+                raise Unreachable("no answer")
+            if luck < 0.025:
+                time.sleep(0.1)  # twice as long as until a holder counts as dead
+            elif luck < 0.2:
+                time.sleep(0.001)
+
+        return meddle
+
+    def machine(self, name):
+        """Takes the run again and again, whether or not another works on it, until it has come some way."""
+        draw = random.Random(f"{self.seed} {name}")
+        for life in range(100):
+            if len(self.reported) >= 8:
+                return
+            word = f"{name}{life}"
+            mirror = None
+            try:
+                objects = self.objects.client(self.faults(draw))
+                told = Told(committed=lambda step, number: self.reported.append((number, self.snapshots[step])))
+                folder = self.folder / word
+                mirror = Mirror.take(objects, "run", folder, take_over=draw.random() < 0.3, pace=QUICK, told=told)
+                mirror.restore()
+                self.work(mirror, StandIn(folder, word), draw)
+            except (Killed, SlipwayError):
+                if mirror is not None:
+                    mirror.abandon()
+            except BaseException as error:
+                self.problems.append(error)
+                raise
+
+    def work(self, mirror, training, draw):
+        for _ in range(draw.randrange(1, 6)):
+            mirror.check()
+            training.train()
+            mirror.snapshot(self.seen(mirror.folder))
+            mirror.wait(draw.choice([0, 0.01, 1]))
+        mirror.close(State.PREEMPTED, step=self.seen(mirror.folder), deadline_seconds=5)
+
+    def seen(self, folder):
+        """Remember what a folder holds; its number stands for its step."""
+        with self.objects._lock:
+            self.snapshots.append(content(folder))
+            return len(self.snapshots) - 1
+
+    def read(self, folder):
+        """The run as a reader sees it, which knows all that was reported before."""
+        reported = list(self.reported)
+        pull(self.objects, "run", folder)
+        found = content(folder)
+        assert found in self.snapshots, "a mix"
+        for number, snapshot in reported:
+            assert found["metrics.jsonl"].startswith(snapshot["metrics.jsonl"]), f"commit {number} is lost"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_machines_that_fight_for_a_run_on_a_store_that_fails(tmp_path, seed):
+    world = World(tmp_path, seed)
+    machines = [threading.Thread(target=world.machine, args=(name,)) for name in "ab"]
+    for machine in machines:
+        machine.start()
+    reads = 0
+    while any(machine.is_alive() for machine in machines):
+        world.read(tmp_path / f"read-{reads}")
+        reads += 1
+    for machine in machines:
+        machine.join()
+    assert world.problems == []
+    assert len(world.reported) >= 8
+    world.read(tmp_path / "last")
+    assert verify(world.objects, "run").whole
+    numbers = [number for number, _ in world.reported]
+    assert len(set(numbers)) == len(numbers), "two machines were told that they made the same entry"
+    mirror, _ = continued(world.objects, tmp_path / "next", word="z", commits=1)
+    mirror.close(State.PREEMPTED)
+    assert verify(world.objects, "run").orphaned == ()
