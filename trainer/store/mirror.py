@@ -13,7 +13,7 @@ from trainer.run.status import State
 from trainer.store import lease
 from trainer.store.journal import Entry, Files, Holder, Journal, Kind, Superseded
 from trainer.store.lease import Heartbeat, Patience
-from trainer.store.objects.base import Objects, Sent, Unreachable
+from trainer.store.objects.base import Objects, Sent
 from trainer.store.parallel import WORKERS
 from trainer.store.restore import restore
 from trainer.store.snapshot import Snapshot, keep
@@ -227,7 +227,7 @@ class Mirror:
             if trouble:
                 raise self._unsaved(trouble)
             self._heartbeat.stop()
-            with contextlib.suppress(Unreachable):
+            with contextlib.suppress(SlipwayError):
                 self._journal.objects.delete([lease.heartbeat_key(self._journal.run_id, self.number)])
         finally:
             self.abandon()

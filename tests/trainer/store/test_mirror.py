@@ -123,12 +123,18 @@ def test_restoring_fetches_only_what_differs_and_removes_what_is_not_named(tmp_p
     StandIn(tmp_path / "a").train()  # what was never committed
     (tmp_path / "a" / "run.yaml").write_bytes(b"agent: []\n")
     (tmp_path / "a" / "model" / "1").mkdir(parents=True)
+    (tmp_path / "a" / "latest").symlink_to(tmp_path / "a" / "checkpoints")
+    for left in (".run.yaml-x1", "checkpoints/.writing-4/tensors", ".restoring-x/piece"):
+        (tmp_path / "a" / left).parent.mkdir(exist_ok=True)
+        (tmp_path / "a" / left).write_text("by a process that was killed")
     client = objects.client()
     mirror = Mirror.take(client, "run", tmp_path / "a", pace=QUICK)
     mirror.restore()
     assert content(tmp_path / "a") == expected
-    assert not (tmp_path / "a" / "model").exists()
-    assert (tmp_path / "a" / ".lock").exists()
+    assert {path.name for path in (tmp_path / "a").rglob("*")} == {
+        ".lock", "run.yaml", "status.json", "metrics.jsonl", "events", "events.1",
+        "checkpoints", "0001", "0002", "0003", "tensors", "manifest.json",
+    }  # fmt: skip
     fetched = sorted({call.key.split("/")[-1] for call in client.calls if call.name == "download"})
     # The oldest checkpoint had gone for the fourth; of what only grows all pieces are fetched.
     assert fetched == ["events.1", "manifest.json", "metrics.jsonl", "run.yaml", "status.json", "tensors"]
