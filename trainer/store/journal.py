@@ -101,6 +101,7 @@ class Entry:
         files: the run.
         step: environment steps that the files stand for; None if the run has not begun.
         state: of a released run, its state in words; empty otherwise.
+        before: the `id` of the holder from which the run was taken; empty otherwise.
         nonce: tells this entry from every other that was tried at its number.
         time: when it was made by the clock of its machine, UTC, ISO 8601; for people alone.
     """
@@ -111,6 +112,7 @@ class Entry:
     files: Files
     step: int | None = None
     state: str = ""
+    before: str = ""
     nonce: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
     time: str = dataclasses.field(default_factory=now)
 
@@ -143,6 +145,7 @@ class Entry:
                 files={_checked(path): _file(file) for path, file in values["files"].items()},
                 step=values["step"],
                 state=values["state"],
+                before=values["before"],
                 nonce=values["nonce"],
                 time=values["time"],
             )

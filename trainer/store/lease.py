@@ -111,7 +111,7 @@ def take(
         before = entry
         if not (is_free or is_pushed_aside or _is_dead(journal, number, entry, patience, say)):
             continue
-        taken = Entry(Kind.TAKEN, holder, number + 1, entry.files, entry.step)
+        taken = Entry(Kind.TAKEN, holder, number + 1, entry.files, entry.step, before=entry.holder.id)
         with contextlib.suppress(Superseded):
             journal.append(number, taken)
             return taken

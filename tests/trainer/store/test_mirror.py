@@ -11,7 +11,7 @@ from trainer.run.status import State
 from trainer.store import shared
 from trainer.store.journal import Journal, Kind
 from trainer.store.mirror import Mirror
-from trainer.store.objects.base import Missing
+from trainer.store.objects.base import Missing, Unreachable
 from trainer.store.told import Told
 from trainer.store.verify import verify
 
@@ -132,7 +132,7 @@ def test_restoring_fetches_only_what_differs_and_removes_what_is_not_named(tmp_p
     mirror.restore()
     assert content(tmp_path / "a") == expected
     assert {path.name for path in (tmp_path / "a").rglob("*")} == {
-        ".lock", "run.yaml", "status.json", "metrics.jsonl", "events", "events.1",
+        ".lock", ".holder", "run.yaml", "status.json", "metrics.jsonl", "events", "events.1",
         "checkpoints", "0001", "0002", "0003", "tensors", "manifest.json",
     }  # fmt: skip
     fetched = sorted({call.key.split("/")[-1] for call in client.calls if call.name == "download"})
@@ -141,6 +141,53 @@ def test_restoring_fetches_only_what_differs_and_removes_what_is_not_named(tmp_p
     downloads = [call for call in client.calls if call.name == "download"]
     assert len(downloads) == 3 + 3 + 2 + 1 + 1
     mirror.close(State.PREEMPTED)
+
+
+@pytest.mark.parametrize("end", ["died", "closed"])
+def test_the_machine_that_wrote_last_may_go_on_with_what_it_has(tmp_path, end):
+    objects = MemoryObjects()
+    mirror, training = begun(objects, tmp_path / "a", 3)
+    mirror.close(State.PREEMPTED) if end == "closed" else mirror.abandon()
+    training.train()
+    newer, said = content(tmp_path / "a"), []
+    client = objects.client()
+    mirror = Mirror.take(client, "run", tmp_path / "a", pace=QUICK, told=Told(said.append))
+    mirror.restore(keep_newer=True)
+    assert content(tmp_path / "a") == newer
+    assert "going on with" in said[-1]
+    assert not [call for call in client.calls if call.name == "download"]
+    mirror.close(State.PREEMPTED, step=4)
+    shared.pull(objects, "run", tmp_path / "b")
+    assert content(tmp_path / "b") == newer
+
+
+@pytest.mark.parametrize("meanwhile", ["commits", "only took it", "broke off its restore"])
+def test_a_machine_that_did_not_write_last_begins_from_what_is_committed(tmp_path, meanwhile):
+    objects = MemoryObjects()
+    mirror, training = begun(objects, tmp_path / "a", 3)
+    mirror.abandon()
+    expected = content(tmp_path / "a")
+    training.train()
+    if meanwhile == "commits":
+        other, states = continued(objects, tmp_path / "b")
+        other.abandon()
+        expected = states[-1]
+    elif meanwhile == "only took it":
+        Mirror.take(objects, "run", tmp_path / "b", pace=QUICK).abandon()
+    else:
+
+        def meddle(call):
+            if call.name == "download":
+                raise Unreachable("no answer")
+
+        other = Mirror.take(objects.client(meddle), "run", tmp_path / "a", pace=QUICK)
+        with pytest.raises(Unreachable):
+            other.restore()
+        other.abandon()
+    mirror = Mirror.take(objects, "run", tmp_path / "a", pace=QUICK)
+    mirror.restore(keep_newer=True)
+    assert content(tmp_path / "a") == expected
+    mirror.abandon()
 
 
 def test_what_the_store_has_damaged_is_found(tmp_path):
