@@ -4,6 +4,8 @@ SHELL := /bin/bash
 
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
+FAKE_GCS_SERVER_VERSION := v1.52.3
+FAKE_GCS_SERVER := .tools/bin/fake-gcs-server
 PYTHON ?= python3.11
 SYNC := $(UV) sync --quiet --frozen --compile-bytecode
 
@@ -15,7 +17,7 @@ help: ## List the targets
 train: .venv/.trainer ## Install the trainer, train an agent on the lost-sales task, evaluate, export, report
 	@.venv/bin/slipway train lost-sales-ppo
 
-test: .venv/.dev .tools/.browser ## Install what testing needs, and run the whole suite
+test: .venv/.dev .tools/.browser $(FAKE_GCS_SERVER) ## Install what testing needs, and run the whole suite
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -77,3 +79,9 @@ $(UV):
 	  $$as_root apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; } || { \
 	  echo "make: install Chromium first: apt-get install chromium chromium-driver" >&2; exit 2; }
 	@touch $@
+
+# Google Cloud Storage is tested against a server that keeps its promises.
+$(FAKE_GCS_SERVER): | $(UV)
+	@command -v go >/dev/null || { echo "make: install Go 1.24 or later first: https://go.dev/doc/install" >&2; exit 2; }
+	@echo "Building fake-gcs-server (some minutes) ..."
+	@GOBIN=$(CURDIR)/$(@D) nice go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_SERVER_VERSION)

@@ -101,6 +101,7 @@ class Entry:
         files: the run.
         step: environment steps that the files stand for; None if the run has not begun.
         state: of a released run, its state in words; empty otherwise.
+        before: the `id` of the holder from which the run was taken; empty otherwise.
         nonce: tells this entry from every other that was tried at its number.
         time: when it was made by the clock of its machine, UTC, ISO 8601; for people alone.
     """
@@ -111,6 +112,7 @@ class Entry:
     files: Files
     step: int | None = None
     state: str = ""
+    before: str = ""
     nonce: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
     time: str = dataclasses.field(default_factory=now)
 
@@ -126,19 +128,27 @@ class Entry:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """The entry in an object.
+        """The entry in an object; keys that a newer slipway added are left out.
 
         Raises:
             SlipwayError: if it has another format, or makes no sense.
         """
         try:
             values = json.loads(data)
-            found = values.pop("format")
-            if found != FORMAT:
-                raise SlipwayError(f"an entry of the journal has format {found!r}, not {FORMAT}: update slipway")
-            kind, holder = Kind(values.pop("kind")), Holder(**values.pop("holder"))
-            files = {_checked(path): _file(file) for path, file in values.pop("files").items()}
-            return cls(kind=kind, holder=holder, files=files, **values)
+            if values["format"] != FORMAT:
+                raise SlipwayError(f"an entry of the journal has format {values['format']!r}, not {FORMAT}")
+            holder = values["holder"]
+            return cls(
+                kind=Kind(values["kind"]),
+                holder=Holder(holder["host"], int(holder["pid"]), holder["id"]),
+                taken=int(values["taken"]),
+                files={_checked(path): _file(file) for path, file in values["files"].items()},
+                step=values["step"],
+                state=values["state"],
+                before=values["before"],
+                nonce=values["nonce"],
+                time=values["time"],
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SlipwayError(f"an entry of the journal makes no sense: {error!r}") from error
 

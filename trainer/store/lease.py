@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from trainer.errors import BadInput
+from trainer.errors import BadInput, SlipwayError
 from trainer.store.journal import HEARTBEAT, Entry, Holder, Journal, Kind, Superseded
-from trainer.store.objects.base import Missing, Objects, Unreachable
+from trainer.store.objects.base import Missing, Objects
 from trainer.store.told import Say, unheard
 
 BEAT_SECONDS, DEAD_AFTER_SECONDS = 10.0, 45.0
@@ -56,7 +56,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         self._count += 1
-        with contextlib.suppress(Unreachable):  # the next one may come through
+        with contextlib.suppress(SlipwayError):  # the next one may come through
             self._objects.replace(self._key, json.dumps({"beats": self._count}).encode())
 
 
@@ -111,7 +111,7 @@ def take(
         before = entry
         if not (is_free or is_pushed_aside or _is_dead(journal, number, entry, patience, say)):
             continue
-        taken = Entry(Kind.TAKEN, holder, number + 1, entry.files, entry.step)
+        taken = Entry(Kind.TAKEN, holder, number + 1, entry.files, entry.step, before=entry.holder.id)
         with contextlib.suppress(Superseded):
             journal.append(number, taken)
             return taken

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Self
 
 from trainer.errors import BadInput, SlipwayError
-from trainer.run import ids
+from trainer.run import files, ids
 from trainer.run.directory import lock_folder
 from trainer.run.status import State
 from trainer.store import lease
 from trainer.store.journal import Entry, Files, Holder, Journal, Kind, Superseded
 from trainer.store.lease import Heartbeat, Patience
-from trainer.store.objects.base import Objects, Sent, Unreachable
+from trainer.store.objects.base import Objects, Sent
 from trainer.store.parallel import WORKERS
 from trainer.store.restore import restore
 from trainer.store.snapshot import Snapshot, keep
@@ -21,6 +21,8 @@ from trainer.store.told import Told, unheard
 from trainer.store.uploader import FIRST_PAUSE_SECONDS, Uploader
 from trainer.store.writer import KEPT_SECONDS, Writer
 
+MARK = ".holder"
+"""The file in a run directory that names the holder which works there, or worked there last; no part of the run."""
 CLOSE_SECONDS = 3600.0
 """How long the end of a run waits for the store, if nothing shorter is said."""
 
@@ -67,6 +69,7 @@ class Mirror:
     ) -> None:
         self.folder, self.holder, self.number = folder, entry.holder, entry.taken
         self._journal, self._files, self._step = journal, entry.files, entry.step
+        self._before, self._say = entry.before, told.say
         self._stack, self._pace = stack, pace
         self._heartbeat = Heartbeat(journal.objects, journal.run_id, self.number, pace.beat_seconds)
         self._uploader = Uploader(writer, told, first_pause_seconds=pace.first_pause_seconds)
@@ -114,7 +117,7 @@ class Mirror:
             finally:
                 first.discard()
             mirror = cls(journal, folder, entry, writer, stack.pop_all(), told, pace)
-        mirror._is_restored = True
+        mirror._restored()
         return mirror
 
     @classmethod
@@ -154,10 +157,12 @@ class Mirror:
         """The run as it was when this process took it."""
         return self._files
 
-    def restore(self, received: Sent | None = None) -> None:
-        """Make the folder what the run was when it was taken: all else in it goes, hidden names apart.
+    def restore(self, *, keep_newer: bool = False, received: Sent | None = None) -> None:
+        """Make the folder what the run was when it was taken: all else in it goes.
 
         Args:
+            keep_newer: leave the folder as it is if it was this one that the run was last written from, by a process
+                that is gone: then it holds what was committed, and what was not any more.
             received: told how many more bytes have come.
 
         Raises:
@@ -165,9 +170,17 @@ class Mirror:
             Unreachable: as it says.
             SlipwayError: if the disk is full or fails.
         """
-        run_id = self._journal.run_id
-        workers = self._pace.workers
-        restore(self._journal.objects, run_id, self._files, self.folder, workers=workers, received=received)
+        run_id, mark = self._journal.run_id, self.folder / MARK
+        if keep_newer and self._before and _read(mark) == self._before:
+            self._say(f"{run_id}: going on with {self.folder}, from where the run was written last")
+        else:
+            _remove(mark)
+            workers = self._pace.workers
+            restore(self._journal.objects, run_id, self._files, self.folder, workers=workers, received=received)
+        self._restored()
+
+    def _restored(self) -> None:
+        files.write(self.folder / MARK, self.holder.id.encode())
         self._is_restored = True
 
     def snapshot(self, step: int) -> None:
@@ -227,7 +240,7 @@ class Mirror:
             if trouble:
                 raise self._unsaved(trouble)
             self._heartbeat.stop()
-            with contextlib.suppress(Unreachable):
+            with contextlib.suppress(SlipwayError):
                 self._journal.objects.delete([lease.heartbeat_key(self._journal.run_id, self.number)])
         finally:
             self.abandon()
@@ -248,6 +261,20 @@ class Mirror:
         if not self._is_restored:
             raise SlipwayError(f"{self._journal.run_id} has not been restored in {self.folder}")
         return keep(self.folder, _staging(self.folder), self._step)
+
+
+def _read(mark: Path) -> str:
+    try:
+        return mark.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _remove(mark: Path) -> None:
+    try:
+        mark.unlink(missing_ok=True)
+    except OSError as error:
+        raise SlipwayError(f"cannot remove {mark}: {error.strerror}") from error
 
 
 def _staging(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainer.errors import SlipwayError
+from trainer.run.directory import LOCK
 from trainer.run.files import sync_folder
 from trainer.store.contents import digest
 from trainer.store.journal import Entry, File, Files, Journal
@@ -54,7 +55,7 @@ def restore(
 ) -> None:
     """Make a folder's files those of an entry: what is missing or differs is fetched, what is not named is removed.
 
-    Names with a dot in front are left alone. A file is whole or as it was; all are verified.
+    A file is whole or as it was, and all are verified. What a killed process left half written goes; a lock stays.
 
     Args:
         objects: the place.
@@ -70,8 +71,6 @@ def restore(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{_ASIDE}*"):
-            shutil.rmtree(left)
         differing = _differing(folder, files)
         _remove(folder, files)
         fetch_one = functools.partial(fetch, objects, run_id, folder, received=received)
@@ -92,14 +91,14 @@ def _differing(folder: Path, files: Files) -> list[str]:
 
 
 def _remove(folder: Path, files: Files) -> None:
-    """Remove the files that are not named, and folders that are empty then."""
-    for path, found in list(walk(folder)):
-        if path not in files:
-            found.unlink()
-    for parent, _, _ in os.walk(folder, topdown=False):
+    """Remove the files that are not named, locks apart, and folders that are empty then."""
+    for parent, folders, names in os.walk(folder, topdown=False):
         here = Path(parent)
-        hidden = any(part.startswith(".") for part in here.relative_to(folder).parts)
-        if here != folder and not hidden and not any(here.iterdir()):
+        links = [name for name in folders if (here / name).is_symlink()]
+        for path in (here / name for name in (*names, *links)):
+            if path.relative_to(folder).as_posix() not in files and path.name != LOCK:
+                path.unlink()
+        if here != folder and not any(here.iterdir()):
             here.rmdir()
 
 

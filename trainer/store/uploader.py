@@ -4,7 +4,8 @@ import dataclasses
 import threading
 import time
 
-from trainer.store.objects.base import Corrupt, Unreachable
+from trainer.errors import SlipwayError
+from trainer.store.journal import Superseded
 from trainer.store.snapshot import Snapshot
 from trainer.store.told import Told
 from trainer.store.writer import Abandoned, Writer
@@ -25,7 +26,7 @@ class _Job:
 
 
 class Uploader:
-    """Sends the newest snapshot in a thread of its own, and tries again while the store does not answer.
+    """Sends the newest snapshot in a thread of its own, and tries again whatever fails but the hold on the run.
 
     Args:
         writer: the holder's hand in the store.
@@ -149,13 +150,18 @@ class Uploader:
             return job
 
     def _attempt(self, job: _Job) -> None:
+        """Save a snapshot, or keep it to be tried again.
+
+        Raises:
+            Superseded, Abandoned: as they say; it is not tried again then.
+        """
         try:
             self._save(job)
-        except (Unreachable, Corrupt, OSError) as error:
-            self._failed(job, error)
-        except BaseException:
+        except (Superseded, Abandoned):
             job.snapshot.discard()
             raise
+        except (SlipwayError, OSError) as error:
+            self._failed(job, str(error) or repr(error))
         else:
             job.snapshot.discard()
             with self._changed:
@@ -180,11 +186,11 @@ class Uploader:
             self._number = number
             self._told.committed(job.snapshot.step, number)
 
-    def _failed(self, job: _Job, error: Exception) -> None:
+    def _failed(self, job: _Job, reason: str) -> None:
         """Keep the snapshot, unless a newer one has come, and pause."""
         if not self._trouble and not self._abandoned:
-            self._told.say(f"not committed: {str(error).splitlines()[0] if str(error) else error!r}; it is tried again")
-        self._trouble = str(error) or repr(error)
+            self._told.say(f"not committed: {reason.splitlines()[0]}; it is tried again")
+        self._trouble = reason
         with self._changed:
             self._working = False
             if self._waiting is None and not self._abandoned:

@@ -10,7 +10,6 @@ from trainer.errors import SlipwayError
 from trainer.store.contents import Contents, Upload
 from trainer.store.journal import HEARTBEAT, JOURNAL, OBJECTS, Entry, Files, Journal, Kind
 from trainer.store.lease import heartbeat_key
-from trainer.store.objects.base import Unreachable
 from trainer.store.parallel import WORKERS, each
 from trainer.store.snapshot import Snapshot
 from trainer.store.told import Sent, unheard
@@ -162,7 +161,7 @@ class Writer:
         unnamed = [key for key in found if key not in named and made_by(key) <= self._taken]
         try:
             self._objects.delete(f"{self._prefix}{key}" for key in unnamed)
-        except Unreachable:
+        except SlipwayError:
             self._doubtful.update(unnamed)
             raise
 

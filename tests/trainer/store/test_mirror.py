@@ -11,7 +11,7 @@ from trainer.run.status import State
 from trainer.store import shared
 from trainer.store.journal import Journal, Kind
 from trainer.store.mirror import Mirror
-from trainer.store.objects.base import Missing
+from trainer.store.objects.base import Missing, Unreachable
 from trainer.store.told import Told
 from trainer.store.verify import verify
 
@@ -28,7 +28,7 @@ def begun(objects, folder, steps=2, **told):
 
 def test_what_one_machine_commits_another_restores(tmp_path):
     objects, heard = MemoryObjects(), []
-    mirror, _ = begun(objects, tmp_path / "a", 5, committed=lambda step, number: heard.append((step, number)))
+    mirror, _training = begun(objects, tmp_path / "a", 5, committed=lambda step, number: heard.append((step, number)))
     assert heard == [(step, step + 1) for step in range(1, 6)]
     expected = content(tmp_path / "a")
     mirror.close(State.PREEMPTED)
@@ -42,7 +42,7 @@ def test_what_one_machine_commits_another_restores(tmp_path):
 
 def test_unchanged_files_are_sent_once_and_growing_ones_by_their_growth(tmp_path):
     objects = MemoryObjects()
-    mirror, _ = begun(objects, tmp_path / "a", 3)
+    mirror, _training = begun(objects, tmp_path / "a", 3)
     uploads = [call.key for call in objects.calls if call.name == "upload"]
     names = [key.split("/")[-1] for key in uploads]
     assert len(set(uploads)) == len(uploads)
@@ -67,7 +67,7 @@ def test_a_finished_run_lies_under_its_own_names_too_but_checkpoints(tmp_path):
     expected = {path: data for path, data in content(tmp_path / "a").items() if "checkpoints" not in path}
     assert laid_out == expected
     assert "report.html" in expected
-    _, entry = Journal(objects, "run").newest()
+    _number, entry = Journal(objects, "run").newest()
     assert (entry.kind, entry.state) == (Kind.RELEASED, "finished")
     assert not [key for key in objects.data if "heartbeat" in key]
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
@@ -117,24 +117,77 @@ def test_two_machines_that_begin_the_same_run_at_once(tmp_path):
 
 def test_restoring_fetches_only_what_differs_and_removes_what_is_not_named(tmp_path):
     objects = MemoryObjects()
-    mirror, _ = begun(objects, tmp_path / "a", 3)
+    mirror, _training = begun(objects, tmp_path / "a", 3)
     mirror.close(State.PREEMPTED)
     expected = content(tmp_path / "a")
     StandIn(tmp_path / "a").train()  # what was never committed
     (tmp_path / "a" / "run.yaml").write_bytes(b"agent: []\n")
     (tmp_path / "a" / "model" / "1").mkdir(parents=True)
+    (tmp_path / "a" / "latest").symlink_to(tmp_path / "a" / "checkpoints")
+    for left in (".run.yaml-x1", "checkpoints/.writing-4/tensors", ".restoring-x/piece"):
+        (tmp_path / "a" / left).parent.mkdir(exist_ok=True)
+        (tmp_path / "a" / left).write_text("by a process that was killed")
     client = objects.client()
     mirror = Mirror.take(client, "run", tmp_path / "a", pace=QUICK)
     mirror.restore()
     assert content(tmp_path / "a") == expected
-    assert not (tmp_path / "a" / "model").exists()
-    assert (tmp_path / "a" / ".lock").exists()
+    assert {path.name for path in (tmp_path / "a").rglob("*")} == {
+        ".lock", ".holder", "run.yaml", "status.json", "metrics.jsonl", "events", "events.1",
+        "checkpoints", "0001", "0002", "0003", "tensors", "manifest.json",
+    }  # fmt: skip
     fetched = sorted({call.key.split("/")[-1] for call in client.calls if call.name == "download"})
     # The oldest checkpoint had gone for the fourth; of what only grows all pieces are fetched.
     assert fetched == ["events.1", "manifest.json", "metrics.jsonl", "run.yaml", "status.json", "tensors"]
     downloads = [call for call in client.calls if call.name == "download"]
     assert len(downloads) == 3 + 3 + 2 + 1 + 1
     mirror.close(State.PREEMPTED)
+
+
+@pytest.mark.parametrize("end", ["died", "closed"])
+def test_the_machine_that_wrote_last_may_go_on_with_what_it_has(tmp_path, end):
+    objects = MemoryObjects()
+    mirror, training = begun(objects, tmp_path / "a", 3)
+    mirror.close(State.PREEMPTED) if end == "closed" else mirror.abandon()
+    training.train()
+    newer, said = content(tmp_path / "a"), []
+    client = objects.client()
+    mirror = Mirror.take(client, "run", tmp_path / "a", pace=QUICK, told=Told(said.append))
+    mirror.restore(keep_newer=True)
+    assert content(tmp_path / "a") == newer
+    assert "going on with" in said[-1]
+    assert not [call for call in client.calls if call.name == "download"]
+    mirror.close(State.PREEMPTED, step=4)
+    shared.pull(objects, "run", tmp_path / "b")
+    assert content(tmp_path / "b") == newer
+
+
+@pytest.mark.parametrize("meanwhile", ["commits", "only took it", "broke off its restore"])
+def test_a_machine_that_did_not_write_last_begins_from_what_is_committed(tmp_path, meanwhile):
+    objects = MemoryObjects()
+    mirror, training = begun(objects, tmp_path / "a", 3)
+    mirror.abandon()
+    expected = content(tmp_path / "a")
+    training.train()
+    if meanwhile == "commits":
+        other, states = continued(objects, tmp_path / "b")
+        other.abandon()
+        expected = states[-1]
+    elif meanwhile == "only took it":
+        Mirror.take(objects, "run", tmp_path / "b", pace=QUICK).abandon()
+    else:
+
+        def meddle(call):
+            if call.name == "download":
+                raise Unreachable("no answer")
+
+        other = Mirror.take(objects.client(meddle), "run", tmp_path / "a", pace=QUICK)
+        with pytest.raises(Unreachable):
+            other.restore()
+        other.abandon()
+    mirror = Mirror.take(objects, "run", tmp_path / "a", pace=QUICK)
+    mirror.restore(keep_newer=True)
+    assert content(tmp_path / "a") == expected
+    mirror.abandon()
 
 
 def test_what_the_store_has_damaged_is_found(tmp_path):
