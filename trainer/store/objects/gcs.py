@@ -155,7 +155,7 @@ class GcsObjects(Objects):
         return blob
 
     def _call(self, key: str, action: Callable[[], T]) -> T:
-        """Do it, and say what is wrong in the words of `Objects`; the library itself tries again while that may help."""
+        """Do it, and say what is wrong in the words of `Objects`. That the library tries again, `_tries` has said."""
         try:
             return action()
         except gcs_faults.FAULTS as error:
