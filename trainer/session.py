@@ -160,9 +160,12 @@ def report(at: Located, *, progress: Progress) -> Outcome:
 
 def _told(progress: Progress) -> Told:
     """Says what a store that is elsewhere has to say."""
+    said: set[int | None] = set()
 
     def committed(step: int | None, number: int) -> None:
-        progress.message(f"Committed: what the run was at step {step or 0:,} is in the store (entry {number}).")
+        if step not in said:  # the same step again: what follows a training, such as its evaluation
+            progress.message(f"Committed: what the run was at step {step or 0:,} is in the store (entry {number}).")
+        said.add(step)
 
     def left(count: int) -> None:
         progress.phase(f"uploading, {formatting.count(count)}B left")
@@ -251,13 +254,15 @@ def _outcome(at: Located) -> Outcome:
     unfinished = [status for status in statuses if status.state is not State.FINISHED]
     status = unfinished[0] if unfinished else statuses[-1]
     page = folder / "report.html"
+    is_published = at.store.is_shared and not unfinished  # then it is in the store under its own name too
+    shown_page = f"{at.shown}/{page.name}" if is_published else str(page)
     summary = {
         "run": at.shown,
         "state": str(status.state),
         "message": status.message,
         "env_steps": sum(each.env_steps for each in statuses),
         "wall_time_seconds": sum(each.wall_time_seconds for each in statuses),
-        "report": str(page) if page.is_file() else None,
+        "report": shown_page if page.is_file() else None,
         "evaluation": files.read_json(folder / "evaluation.json") if run.evaluation is not None else None,
     }
     lines = []
@@ -268,7 +273,7 @@ def _outcome(at: Located) -> Outcome:
     elif unfinished:
         lines.append(f"Go on with: slipway resume {at.shown}")
     if page.is_file():
-        lines.append(f"Report: {page}")
+        lines.append(f"Report: {shown_page}")
     if run.evaluation is not None:
         lines.append(words.verdict(run))
     return Outcome(folder, str(status.state), EXIT_CODES.get(status.state, ExitCode.FAULT), summary, tuple(lines))

@@ -30,7 +30,18 @@ def test_the_home_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "uri", ["s3://bucket/runs", "gs://bucket", "ftp://host/x", "file://relative", "", "a\0b", "~nobody-of-that-name/x"]
+    "uri",
+    [
+        "s3:/bucket/runs",
+        "s3://",
+        "gcs://bucket",
+        "nas://relative",
+        "ftp://host/x",
+        "file://relative",
+        "",
+        "a\0b",
+        "~nobody-of-that-name/x",
+    ],
 )
 def test_what_is_no_store(uri):
     with pytest.raises(BadInput) as caught:

@@ -1,0 +1,159 @@
+"""Runs in a bucket or on a shared folder, by real processes that stand for machines: each has its own work folder.
+
+S3 is moto's server and Google Cloud Storage fake-gcs-server (see `servers`), the shared folder a local one: what NFS
+does with locks and caches is not shown here.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+import servers
+from processes import assert_same_training, checkpoint_steps, finish, rows, slipway, status, train
+
+SETTINGS = {
+    "agent.num_envs": 32, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "agent.epochs": 2,
+    "budget.env_steps": 32 * 32 * 60, "checkpoint.interval_iterations": 1,
+    "evaluation.seeds": 2, "evaluation.episodes_per_seed": 1,
+}  # fmt: skip
+KINDS = ("s3", "gs", "nas")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The run that was left alone, in a local folder."""
+    folder = tmp_path_factory.mktemp("reference")
+    code, output = finish(train(folder, "run", SETTINGS))
+    assert code == 0, output
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """The address of a store of each kind, and the environment in which it is reached."""
+    home = tmp_path_factory.mktemp("home")
+    with servers.s3() as s3, servers.gcs() as gcs, pytest.MonkeyPatch.context() as patch:
+        for name, value in (servers.s3_environment(s3, home) | servers.gcs_environment(gcs)).items():
+            patch.setenv(name, value)
+        for bucket in ("s3://bucket", "gs://bucket"):
+            servers.make_bucket(bucket)
+        (home / "share").mkdir()
+        yield {"s3": "s3://bucket/runs", "gs": "gs://bucket/runs", "nas": f"nas://{home}/share"}
+
+
+class Machine:
+    """A work folder, and the commands of `slipway` that are given on it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+
+    def start(self, *arguments):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLIPWAY_WORK", str(self.folder / "work"))
+            return slipway(*arguments, cwd=self.folder)
+
+    def run(self, *arguments, expect=0):
+        code, output = finish(self.start(*arguments))
+        assert code == expect, output
+        return output
+
+    def train(self, store, run_id, **settings):
+        pairs = [item for pair in {**SETTINGS, **settings}.items() for item in ("--set", "=".join(map(str, pair)))]
+        return self.start("train", "cartpole-ppo", "--run-id", run_id, "--store", store, *pairs)
+
+
+@pytest.fixture
+def machines(tmp_path):
+    return Machine(tmp_path / "one"), Machine(tmp_path / "two")
+
+
+def wait_for(process, words):
+    """Read a process's output up to a line with these words; a thread goes on reading, so that it is never blocked."""
+    if not any(words in line for line in process.stdout):
+        raise AssertionError(f"the process ended without {words!r}")
+    threading.Thread(target=process.stdout.read, daemon=True).start()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_machine_is_lost_and_another_goes_on_to_the_same_bits(stores, machines, reference, tmp_path, kind):
+    one, two = machines
+    store, run_id = stores[kind], f"lost-{kind}"
+    process = one.train(store, run_id)
+    wait_for(process, "Committed: what the run was at step")
+    process.kill()
+    process.wait()
+    waits = kind == "nas"  # the others are told that the machine is gone
+    output = two.run("resume", f"{store}/{run_id}", *([] if waits else ["--take-over"]))
+    assert ("waiting 45 s for a sign of life" in output) == waits
+    assert "Committed: what the run was at step 61,440" in output
+    assert f"Report: {store}/{run_id}/report.html" in output
+    assert "whole" in one.run("runs", "verify", f"{store}/{run_id}")
+    one.run("runs", "pull", f"{store}/{run_id}", tmp_path / "pulled")
+    assert_same_training(tmp_path / "pulled", reference)
+    assert status(tmp_path / "pulled")["state"] == "finished"
+    assert status(tmp_path / "pulled")["resumes"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_one_machine_at_a_time_and_one_that_wakes_up_writes_nothing(stores, machines, tmp_path):
+    one, two = machines
+    run = f"{stores['s3']}/contested"
+    process = one.train(stores["s3"], "contested", **{"budget.env_steps": 10**8, "checkpoint.interval_iterations": 20})
+    wait_for(process, "Committed: what the run was at step")
+    refused = two.run("resume", run, expect=2)
+    assert f"process {process.pid} on " in refused
+    assert "alive just now" in refused
+    process.send_signal(signal.SIGSTOP)
+    other = two.start("resume", run, "--take-over")
+    wait_for(other, "Committed: what the run was at step")
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(timeout=120) == 2
+    other.send_signal(signal.SIGTERM)
+    assert other.wait(timeout=120) == 75
+    one.run("runs", "verify", run)
+    one.run("runs", "pull", run, tmp_path / "pulled")
+    assert status(tmp_path / "pulled")["state"] == "preempted"
+    assert status(tmp_path / "pulled")["pid"] == other.pid
+    steps = [row["iteration"] for row in rows(tmp_path / "pulled")]
+    assert steps == list(range(1, len(steps) + 1))
+    assert checkpoint_steps(tmp_path / "pulled")[-1] == 1024 * len(steps)
+
+
+def command(machine, *arguments):
+    """A command that needs no training, as JSON."""
+    made = subprocess.run(
+        [sys.executable, "-m", "trainer", *map(str, arguments), "--json"],
+        cwd=machine.folder, capture_output=True, text=True, check=True, timeout=240,
+        env={**os.environ, "SLIPWAY_WORK": str(machine.folder / "work")},
+    )  # fmt: skip
+    return json.loads(made.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_goes_from_store_to_store(stores, machines, reference, tmp_path):
+    one, two = machines
+    stations = [reference, *(f"{stores[kind]}/run" for kind in KINDS)]
+    for source, target in zip(stations, KINDS, strict=False):
+        pushed = command(one, "runs", "push", source, stores[target])
+        assert pushed == {"run": str(source), "copy": f"{stores[target]}/run"}
+        assert "run" in {run["run_id"] for run in command(two, "runs", "list", "--store", stores[target])}
+        shown = command(two, "runs", "show", f"{stores[target]}/run")
+        assert shown["state"] == "finished"
+        assert shown["checkpoint_steps"] == checkpoint_steps(reference)
+        assert command(two, "runs", "verify", "run", "--store", stores[target])["whole"]
+    command(two, "runs", "pull", stations[-1], tmp_path / "back")
+    assert_same_training(tmp_path / "back", reference)
+    taken = two.run("runs", "push", reference, stores["s3"], expect=2)
+    assert "an id that s3://bucket/runs does not have yet" in taken
+    with contextlib.suppress(FileNotFoundError):
+        assert not list((two.folder / "work").rglob("run.yaml"))  # who only reads leaves nothing behind
