@@ -105,7 +105,7 @@ def answering(answer):
     """A server that answers as a test says, for what stand-ins never do; gives its address.
 
     Args:
-        answer: given the method, the path and the headers of a request, returns status, headers and body. An extra
+        answer: given the method, path, headers and body of a request, returns status, headers and body. An extra
             `Content-Length` promises more than there is; None breaks the connection.
     """
 
@@ -113,8 +113,8 @@ def answering(answer):
         protocol_version = "HTTP/1.1"
 
         def handle_request(self):
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answered = answer(self.command, self.path, self.headers)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answered = answer(self.command, self.path, self.headers, body)
             self.close_connection = True
             if answered is not None:
                 status, headers, body = answered

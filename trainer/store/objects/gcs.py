@@ -186,10 +186,13 @@ def _tries() -> dict[str, Any]:
 
 
 def _client(uri: str) -> Any:
+    # Otherwise a thread asks for the bucket's own description, for traces that nobody reads.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     try:
-        client = storage.Client()
+        client = storage.Client(project="unused")  # objects need none, and people who have set none need not
     except DefaultCredentialsError as error:
-        raise BadInput("store", uri, "credentials of Google Cloud for this place", gcs_faults.SIGN_IN) from error
+        allowed = f"credentials of Google Cloud for this place; the library says: {error}"
+        raise BadInput("store", uri, allowed, gcs_faults.SIGN_IN) from error
     except (GoogleAuthError, OSError, ValueError) as error:
         allowed = f"settings of Google Cloud that can be used; the library says: {error}"
         raise BadInput("store", uri, allowed, "mend GOOGLE_APPLICATION_CREDENTIALS, or unset it") from error

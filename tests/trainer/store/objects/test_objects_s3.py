@@ -40,7 +40,7 @@ def answering(s3_cloud, monkeypatch):
         def start(*answers):
             seen = []
 
-            def answer(method, path, headers):
+            def answer(method, path, headers, body):
                 seen.append((method, headers))
                 return answers[min(len(seen), len(answers)) - 1]
 
