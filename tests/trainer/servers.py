@@ -6,6 +6,7 @@ anybody do anything.
 """
 
 import contextlib
+import http.server
 import os
 import socket
 import subprocess
@@ -43,7 +44,7 @@ def s3():
             return moto(environ, start_response)
 
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
     try:
@@ -97,6 +98,46 @@ def gcs():
 def gcs_environment(address):
     """The variables with which google-cloud-storage talks to the server; it then needs no credentials."""
     return {"STORAGE_EMULATOR_HOST": address, "GOOGLE_CLOUD_PROJECT": "test"}
+
+
+@contextlib.contextmanager
+def answering(answer):
+    """A server that answers as a test says, for what stand-ins never do; gives its address.
+
+    Args:
+        answer: given the method, path, headers and body of a request, returns status, headers and body. An extra
+            `Content-Length` promises more than there is; None breaks the connection.
+    """
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_request(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answered = answer(self.command, self.path, self.headers, body)
+            self.close_connection = True
+            if answered is not None:
+                status, headers, body = answered
+                self.send_response(status)
+                for name, value in ({"Content-Length": len(body), "Connection": "close"} | headers).items():
+                    self.send_header(name, str(value))
+                self.end_headers()
+                self.wfile.write(b"" if self.command == "HEAD" else body)
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_request  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def make_bucket(name):
