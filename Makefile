@@ -1,4 +1,4 @@
-# Everything here works on a fresh Debian or Ubuntu machine with Python 3.11, git and make.
+# Everything here works on a fresh Debian or Ubuntu machine with Python 3.11, git and make; `make test` needs Go 1.24, too.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 

@@ -44,7 +44,7 @@ def s3():
             return moto(environ, start_response)
 
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
     try:
@@ -105,7 +105,7 @@ def answering(answer):
     """A server that answers as a test says, for what stand-ins never do; gives its address.
 
     Args:
-        answer: given the method, the path and the headers of a request, returns status, headers and body. An extra
+        answer: given the method, path, headers and body of a request, returns status, headers and body. An extra
             `Content-Length` promises more than there is; None breaks the connection.
     """
 
@@ -113,8 +113,8 @@ def answering(answer):
         protocol_version = "HTTP/1.1"
 
         def handle_request(self):
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answered = answer(self.command, self.path, self.headers)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answered = answer(self.command, self.path, self.headers, body)
             self.close_connection = True
             if answered is not None:
                 status, headers, body = answered
@@ -130,7 +130,7 @@ def answering(answer):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

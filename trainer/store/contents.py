@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 MOST_PIECES = 64
 """Pieces that one file has; the next one gathers all in one."""
 _CHUNK = 1 << 20
+_SETTLED_NANOSECONDS = 10**9
+"""Far longer than a tick of the clock by which a file system stamps files."""
 
 Place = Callable[[str, str], str]
 """The key of a new object, from its sha256 and its file's name."""
@@ -34,7 +37,8 @@ class Upload:
 class Contents:
     """Reads the files of snapshots. It remembers the checksums of those that never change.
 
-    A link to the same inode, of the same length and time, is the same file: what never changes is read once.
+    The same inode of the same length and time is the same file, if it was a moment old when it was read: a later one
+    that is given its inode has a later time then. So what never changes is read once.
     """
 
     def __init__(self) -> None:
@@ -72,7 +76,9 @@ class Contents:
         """A file that never changes: one object."""
         status = held.path.stat()
         identity = (status.st_ino, status.st_size, status.st_mtime_ns)
-        sha256 = seen[identity] = self._known.get(identity) or digest(held.path)
+        sha256 = self._known.get(identity) or digest(held.path)
+        if time.time_ns() - status.st_mtime_ns > _SETTLED_NANOSECONDS:
+            seen[identity] = sha256
         if known is not None and known.sha256 == sha256:
             return known, None
         if not held.bytes:

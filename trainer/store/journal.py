@@ -194,7 +194,7 @@ class Superseded(SlipwayError):
         who = f"{winner.holder} took the run over, and wrote at {winner.time}" if winner else "the run was taken over"
         super().__init__(
             f"RUN: {run_id}: {who}\n"
-            "  this process has written nothing to it since, and nothing was mixed up\n"
+            "  this process has committed nothing since, and nothing was mixed up\n"
             "  fix: leave the run to that process, or stop it there and `slipway resume` here"
         )
 

@@ -82,6 +82,7 @@ def take(
     holder: Holder,
     *,
     take_over: bool = False,
+    dead: str = "",
     patience: Patience = Patience(),
     say: Say = unheard,
 ) -> Entry:
@@ -91,6 +92,7 @@ def take(
         journal: the run's.
         holder: who takes it.
         take_over: do not ask whether the holder before lives.
+        dead: the `id` of a holder that is known to be dead.
         patience: how that is found out.
         say: told what is waited for.
 
@@ -105,7 +107,8 @@ def take(
     for _ in range(_ATTEMPTS):
         number, entry = _newest(journal)
         is_free = entry.kind is Kind.RELEASED
-        is_pushed_aside = take_over and (before is None or entry.holder == before.holder)
+        is_same = before is None or entry.holder == before.holder
+        is_pushed_aside = is_same and (take_over or entry.holder.id == dead)
         if before is not None and not is_free and not is_pushed_aside:
             raise _taken(journal, entry)  # it wrote while this process wanted the run
         before = entry

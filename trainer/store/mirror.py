@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import os
 import shutil
 from pathlib import Path
 from typing import Self
 
 from trainer.errors import BadInput, SlipwayError
 from trainer.run import files, ids
-from trainer.run.directory import lock_folder
+from trainer.run.directory import LOCK, lock_folder
 from trainer.run.status import State
 from trainer.store import lease
 from trainer.store.journal import Entry, Files, Holder, Journal, Kind, Superseded
@@ -133,6 +134,8 @@ class Mirror:
     ) -> Self:
         """Hold a run that is in the store. `restore` comes next: until then the folder is as it was.
 
+        A holder that did not say that it stopped is waited for, unless it was this folder that it worked in.
+
         Args:
             objects: the store.
             run_id: its name there.
@@ -149,7 +152,8 @@ class Mirror:
         journal, holder = Journal(objects, run_id), Holder()
         with contextlib.ExitStack() as stack:
             _enter(folder, run_id, stack)
-            entry = lease.take(journal, holder, take_over=take_over, patience=pace.patience, say=told.say)
+            dead = _read(folder / MARK)  # whoever worked here has lost the folder's lock
+            entry = lease.take(journal, holder, take_over=take_over, dead=dead, patience=pace.patience, say=told.say)
             return cls(journal, folder, entry, _writer(journal, entry, pace, told), stack.pop_all(), told, pace)
 
     @property
@@ -264,6 +268,7 @@ class Mirror:
 
 
 def _read(mark: Path) -> str:
+    """A small file's text; empty if there is none."""
     try:
         return mark.read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -294,6 +299,9 @@ def _enter(folder: Path, run_id: str, stack: contextlib.ExitStack) -> Path:
     try:
         staging.mkdir(parents=True, exist_ok=True)
         stack.enter_context(lock_folder(staging, run_id))
+        if _read(staging / LOCK) != f"process {os.getpid()} on {os.uname().nodename}":
+            # It was waited for while its holder, at its end, removed it; whoever comes now makes another one.
+            raise BadInput("RUN", run_id, "a run that no process writes to; another process does", "try again")
         for left in staging.iterdir():  # by a process that was killed
             if left.is_dir():
                 shutil.rmtree(left)

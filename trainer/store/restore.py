@@ -15,7 +15,7 @@ from trainer.store.contents import digest
 from trainer.store.journal import Entry, File, Files, Journal
 from trainer.store.objects.base import Corrupt, Missing, Objects, Sent
 from trainer.store.parallel import WORKERS, each
-from trainer.store.snapshot import walk
+from trainer.store.snapshot import reraise, walk
 
 _ATTEMPTS = 10
 """How often a reader begins again because the entry that it reads was removed."""
@@ -92,7 +92,7 @@ def _differing(folder: Path, files: Files) -> list[str]:
 
 def _remove(folder: Path, files: Files) -> None:
     """Remove the files that are not named, locks apart, and folders that are empty then."""
-    for parent, folders, names in os.walk(folder, topdown=False):
+    for parent, folders, names in os.walk(folder, topdown=False, onerror=reraise):
         here = Path(parent)
         links = [name for name in folders if (here / name).is_symlink()]
         for path in (here / name for name in (*names, *links)):

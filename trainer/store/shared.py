@@ -9,7 +9,7 @@ from trainer.run import files
 from trainer.run.directory import lock_folder
 from trainer.run.status import State
 from trainer.store.journal import JOURNAL, Entry, File, Journal
-from trainer.store.mirror import CLOSE_SECONDS, Mirror
+from trainer.store.mirror import CLOSE_SECONDS, MARK, Mirror
 from trainer.store.objects.base import Corrupt, Missing, Objects, Sent
 from trainer.store.parallel import each
 from trainer.store.restore import newest, restore
@@ -133,3 +133,4 @@ def push(
     """
     mirror = Mirror.create(objects, run_id, folder, step=step, told=told)
     mirror.close(state, deadline_seconds=deadline_seconds)
+    (folder / MARK).unlink(missing_ok=True)

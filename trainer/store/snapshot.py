@@ -90,10 +90,19 @@ def _links(run: Path, folder: Path) -> Iterator[tuple[str, Held]]:
 
 
 def walk(run: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a run directory that are part of the run, each with its path in it."""
-    for parent, folders, names in os.walk(run):
+    """The files of a run directory that are part of the run, each with its path in it.
+
+    Raises:
+        OSError: if a folder cannot be read: what is not seen must not count as gone.
+    """
+    for parent, folders, names in os.walk(run, onerror=reraise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent) / name
             if not name.startswith(".") and path.is_file() and not path.is_symlink():
                 yield path.relative_to(run).as_posix(), path
+
+
+def reraise(error: OSError) -> None:
+    """For `os.walk`, which passes over errors by itself."""
+    raise error

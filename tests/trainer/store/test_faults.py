@@ -18,6 +18,7 @@ from trainer.store.shared import pull
 from trainer.store.told import Told
 from trainer.store.verify import verify
 
+pytestmark = pytest.mark.slow
 STEPS = 3
 
 
@@ -132,8 +133,9 @@ def test_a_process_may_die_at_any_call(tmp_path, done):
     assert begun > 40
 
 
-@pytest.mark.parametrize("done", [False, True])
-def test_a_process_may_sleep_at_any_call_while_another_takes_its_run(tmp_path, done):
+@pytest.mark.parametrize(("done", "commits"), [(False, 1), (False, 4), (True, 4)])
+def test_a_process_may_sleep_at_any_call_while_another_takes_its_run(tmp_path, done, commits):
+    """After one commit of the other's, the number that the sleeper wants is taken; after four, it is free again."""
     calls = calls_of_a_life(tmp_path)
     first = next(call.number for call in calls if call.name == "create") + 1
     lost = 0
@@ -152,7 +154,7 @@ def test_a_process_may_sleep_at_any_call_while_another_takes_its_run(tmp_path, d
         assert asleep.wait(60)
         told_before = len(life.commits)
         before = life.commits[-1][0] if life.commits else 0
-        mirror, states = continued(objects, tmp_path / str(at) / "b", commits=4)
+        mirror, states = continued(objects, tmp_path / str(at) / "b", commits=commits)
         assert states[0] in life.states[before:]
         expected = dict(objects.data)
         awake.set()

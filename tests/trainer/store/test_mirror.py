@@ -1,15 +1,21 @@
 """Runs in a shared place: begun, gone on with, finished, read."""
 
+import contextlib
+import dataclasses
 import json
+import shutil
 
 import pytest
 from memory_objects import MemoryObjects
 from stand_in_training import QUICK, StandIn, content, continued
 
 from trainer.errors import BadInput, SlipwayError
+from trainer.run.directory import lock_folder
 from trainer.run.status import State
+from trainer.store import mirror as mirrors
 from trainer.store import shared
 from trainer.store.journal import Journal, Kind
+from trainer.store.lease import Patience
 from trainer.store.mirror import Mirror
 from trainer.store.objects.base import Missing, Unreachable
 from trainer.store.told import Told
@@ -141,6 +147,47 @@ def test_restoring_fetches_only_what_differs_and_removes_what_is_not_named(tmp_p
     downloads = [call for call in client.calls if call.name == "download"]
     assert len(downloads) == 3 + 3 + 2 + 1 + 1
     mirror.close(State.PREEMPTED)
+
+
+def test_who_died_in_the_folder_that_is_gone_on_in_is_not_waited_for(tmp_path):
+    """The folder's lock is free, so no machine's clock is needed: in another folder it is waited for."""
+    objects = MemoryObjects()
+
+    class Slept(Exception):
+        pass
+
+    def sleep(seconds):
+        raise Slept
+
+    pace = dataclasses.replace(QUICK, patience=Patience(sleep=sleep))
+    begun(objects, tmp_path / "a")[0].abandon()
+    for _ in range(2):
+        with pytest.raises(Slept):
+            Mirror.take(objects, "run", tmp_path / "b", pace=pace)
+        mirror = Mirror.take(objects, "run", tmp_path / "a", pace=pace)
+        mirror.restore()
+        mirror.abandon()
+    Mirror.take(objects, "run", tmp_path / "c", take_over=True, pace=pace).abandon()
+    with pytest.raises(Slept):
+        Mirror.take(objects, "run", tmp_path / "a", pace=pace)
+
+
+def test_a_lock_that_was_removed_while_it_was_waited_for_is_none(tmp_path, monkeypatch):
+    objects = MemoryObjects()
+    begun(objects, tmp_path / "a")[0].close(State.PREEMPTED)
+
+    @contextlib.contextmanager
+    def late(folder, shown):
+        with lock_folder(folder, shown):
+            shutil.rmtree(folder)
+            folder.mkdir()
+            (folder / ".lock").write_text("process 1 on another")
+            yield
+
+    monkeypatch.setattr(mirrors, "lock_folder", late)
+    with pytest.raises(BadInput, match="another process does"):
+        Mirror.take(objects, "run", tmp_path / "a", pace=QUICK)
+    assert Journal(objects, "run").newest()[1].kind is Kind.RELEASED
 
 
 @pytest.mark.parametrize("end", ["died", "closed"])

@@ -1,6 +1,7 @@
 """A run directory at one moment, and what of it has to be sent."""
 
 import hashlib
+import os
 
 import pytest
 from stand_in_training import StandIn, content
@@ -156,14 +157,41 @@ def test_what_never_changes_is_read_once(tmp_path, monkeypatch):
     read, digest = [], contents.digest
     monkeypatch.setattr(contents, "digest", lambda path: read.append(path.name) or digest(path))
     sent = Sent(tmp_path)
-    for name in ("a", "b"):
+    for name in ("a", "b", "just-written"):
         (sent.folder / name).write_text(name)
-    sent.send()
-    (sent.folder / "c").write_text("c")
+    for name in ("a", "b"):
+        os.utime(sent.folder / name, (1e9, 1e9))
+    for _ in range(3):
+        sent.send()
+    assert sorted(read) == ["a", "b", *["just-written"] * 3]
     (sent.folder / "b").unlink()
-    (sent.folder / "b").write_text("other")
-    sent.send()
-    assert sorted(read) == ["a", "b", "b", "c"]
+    (sent.folder / "b").write_text("o")
+    assert sent.send() == {"b": b"o"}
+
+
+def test_a_file_that_is_given_the_inode_of_another(tmp_path):
+    """Within one tick of the file system's clock, a new file can look like the one before it in all but its bytes."""
+    sent = Sent(tmp_path)
+    for number in range(100, 200):
+        path = sent.folder / "status.json"
+        path.unlink(missing_ok=True)
+        path.write_text(str(number))
+        assert sent.send() == {"status.json": str(number).encode()}
+
+
+def test_a_folder_that_cannot_be_read_does_not_count_as_gone(tmp_path, monkeypatch):
+    StandIn(tmp_path / "run").begin().train()
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("checkpoints"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(SlipwayError, match="Permission denied"):
+        snapshot.keep(tmp_path / "run", tmp_path / "staging", 1)
+    assert list((tmp_path / "staging").iterdir()) == []
 
 
 def test_a_growing_file_that_becomes_shorter_while_it_is_sent(tmp_path):

@@ -71,7 +71,9 @@ def _written(uri: str) -> _Written:
     name, _, prefix = rest.partition("/")
     written = _Written(_shown(uri).rstrip("/"), scheme.lower(), name, prefix.rstrip("/"))
     if "@" in name:
-        raise written.bad("a place without credentials in it", "leave out what stands before the @: see docs/runs.md")
+        raise written.bad(
+            "a place without credentials", "leave out what stands before the @; credentials come from the environment"
+        )
     if unfit := _UNFIT.search(rest):
         cure = f"leave out the {unfit[0]!r} and what comes after it"
         raise written.bad("a place by its name alone, without a query, fragment or control characters", cure)

@@ -13,7 +13,6 @@ import functools
 import hashlib
 import itertools
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -24,8 +23,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from trainer.errors import BadInput
-from trainer.store.objects import endpoints, s3_faults, transfer
-from trainer.store.objects.base import Corrupt, Described, Exists, Objects, Sent
+from trainer.store.objects import endpoints, s3_faults, transfer, trial
+from trainer.store.objects.base import Corrupt, Described, Objects, Sent
 from trainer.store.objects.patience import patiently
 from trainer.store.objects.refused import Refused
 
@@ -39,10 +38,12 @@ PART_BYTES = 16 << 20
 REMOVED_AT_ONCE = 1000
 """How many keys one request to S3 may remove."""
 
+SMALL_ATTEMPTS, FILE_ATTEMPTS = 3, 8
+"""How often botocore itself tries a request: more often for one part of a file, so that not all of it is sent again."""
+
 _CONNECTION = Config(
     connect_timeout=10,
     read_timeout=60,
-    retries={"mode": "standard", "total_max_attempts": 3},
     request_checksum_calculation="when_supported",
     response_checksum_validation="when_supported",
     max_pool_connections=32,
@@ -68,7 +69,7 @@ class S3Objects(Objects):
 
     def __init__(self, uri: str, bucket: str, prefix: str = "", encryption_key: str | None = None) -> None:
         self.uri, self._bucket, self._root = uri, bucket, f"{prefix}/" if prefix else ""
-        self._client = _client(uri)
+        self._client, self._files = _clients(uri)
         self._encryption: dict[str, Any] = {}
         if encryption_key is not None:
             self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption_key}
@@ -78,20 +79,9 @@ class S3Objects(Objects):
         try:
             self._call("", lambda: self._page(MaxKeys=1))
             if write:
-                self._try_out(f".check-{secrets.token_hex(8)}")
+                trial.make_one(self, "use AWS, or a server of S3 that knows If-None-Match")
         except Refused as refused:
             raise refused.mend from refused
-
-    def _try_out(self, key: str) -> None:
-        """The second attempt to make an object must fail; servers that do not know conditional writes let it pass."""
-        try:
-            for _ in range(2):
-                self.create(key, b"")
-        except Exists:
-            return self.delete([key])
-        self.delete([key])
-        cure = "use AWS, or a server of S3 that knows If-None-Match"
-        raise BadInput("store", self.uri, "a store with conditional writes; the same object was made twice", cure)
 
     def keys(self, prefix: str = "", *, after: str = "") -> Iterator[Described]:
         """The objects below a prefix, sorted, a thousand a request (`Objects.keys`)."""
@@ -145,14 +135,14 @@ class S3Objects(Objects):
     def upload(self, key: str, path: Path, sha256: str, sent: Sent | None = None) -> None:
         """Make an object of a file, in parts at once if it is large (`Objects.upload`).
 
-        `sent` is told of a negative number when a part must be sent again.
+        When a part must be sent again, `sent` is told of a negative number first.
         """
         transfer.check(path, sha256)
         self._call(key, lambda: self._upload(key, path, self._extra(sha256), sent))
 
     def _upload(self, key: str, path: Path, extra: dict[str, Any], sent: Sent | None) -> None:
         with path.open("rb") as file:
-            self._client.upload_fileobj(
+            self._files.upload_fileobj(
                 file, self._bucket, self._root + key, ExtraArgs=extra, Callback=sent, Config=_PARTS
             )
 
@@ -161,7 +151,7 @@ class S3Objects(Objects):
 
         def fetch(arriving: transfer.Arriving) -> None:
             # What has no `seek` is written in order, whichever part comes first.
-            self._client.download_fileobj(self._bucket, self._root + key, cast(Any, arriving), Config=_PARTS)
+            self._files.download_fileobj(self._bucket, self._root + key, cast(Any, arriving), Config=_PARTS)
 
         self._call(key, lambda: transfer.download(key, path, sha256, fetch, received))
 
@@ -189,12 +179,19 @@ class S3Objects(Objects):
             raise s3_faults.translated(error, self.uri, key) from error
 
 
-def _client(uri: str) -> "S3Client":
+def _clients(uri: str) -> "list[S3Client]":
+    """One for small requests, and one for files."""
     try:
         # boto3 itself reads only AWS_DEFAULT_REGION; everything else of AWS reads AWS_REGION.
-        client = boto3.session.Session().client("s3", region_name=os.environ.get("AWS_REGION"), config=_CONNECTION)
+        session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
+        clients = [
+            session.client(
+                "s3", config=_CONNECTION.merge(Config(retries={"mode": "standard", "total_max_attempts": most}))
+            )
+            for most in (SMALL_ATTEMPTS, FILE_ATTEMPTS)
+        ]
     except (BotoCoreError, ValueError) as error:
         cure = "mend AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL_S3, or the files in ~/.aws"
         raise BadInput("store", uri, f"settings of AWS that can be used; AWS says: {error}", cure) from error
-    endpoints.check("AWS_ENDPOINT_URL_S3", client.meta.endpoint_url)
-    return client
+    endpoints.check("AWS_ENDPOINT_URL_S3", clients[0].meta.endpoint_url)
+    return clients

@@ -249,7 +249,7 @@ def test_of_many_processes_exactly_one_makes_an_object(objects, uri):
         for name in names
     ]
     assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 8
-    for number in range(20):
+    for number in range(10):
         for racer in racers:
             racer.stdin.write(f"journal/{number}\n")
             racer.stdin.flush()
@@ -259,7 +259,7 @@ def test_of_many_processes_exactly_one_makes_an_object(objects, uri):
     for racer in racers:
         racer.communicate(timeout=60)
         assert racer.returncode == 0
-    assert len(everything(objects)) == 20
+    assert len(everything(objects)) == 10
 
 
 def test_of_many_threads_exactly_one_makes_an_object(objects):
