@@ -8,7 +8,7 @@ from typing import Any
 
 from trainer import backend
 from trainer.config.models import Evaluation, RunFile
-from trainer.errors import ExitCode, SlipwayError
+from trainer.errors import BadInput, ExitCode, SlipwayError
 from trainer.loop import End
 from trainer.metrics import formatting
 from trainer.preemption import Preemption
@@ -90,7 +90,14 @@ def resume(at: Located, *, take_over: bool = False, progress: Progress) -> Outco
         BadInput: if there is no such run, it is finished, another process writes to it, or another version made it.
         SlipwayError: if training fails; what was saved stays.
     """
-    resumable.check(at.store.glance(at.run_id))
+    glanced = at.store.glance(at.run_id)
+    try:
+        resumable.check(glanced)
+    except BadInput:
+        is_finished = {run.status().state for run in group.runs_of(glanced)} == {State.FINISHED}
+        if not is_finished or not at.store.settle(at.run_id, _told(progress)):
+            raise
+        return _outcome(at)
     with _held(at, at.store.take(at.run_id, _told(progress), take_over=take_over)) as hold:
         resumable.check(at.folder)
         backend.prepare()

@@ -128,6 +128,18 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
+    def settle(self, run_id: str, told: Told) -> bool:
+        """Complete the end of a finished run whose machine vanished between its last commit and letting go.
+
+        Args:
+            run_id: the run's, or the group's.
+            told: who is told what.
+
+        Returns:
+            Whether anything was left to do.
+        """
+
+    @abc.abstractmethod
     def fetch(self, run_id: str, received: Sent = unheard) -> Path:
         """A folder with a run, or a run of a group, for those who read it.
 

@@ -114,6 +114,11 @@ class LocalStore(Store):
         del run_id, told, take_over
         return Here()
 
+    def settle(self, run_id: str, told: Told) -> bool:
+        """Nothing to say (`Store.settle`)."""
+        del run_id, told
+        return False
+
     def fetch(self, run_id: str, received: Sent = unheard) -> Path:
         """The run's folder (`Store.fetch`)."""
         del received

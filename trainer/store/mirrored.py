@@ -15,7 +15,7 @@ from trainer.run.directory import lock_folder
 from trainer.run.status import State
 from trainer.store import shared
 from trainer.store.base import Hold, Store
-from trainer.store.journal import Entry, File, Journal
+from trainer.store.journal import Entry, File, Journal, Kind
 from trainer.store.mirror import Mirror
 from trainer.store.objects.base import Missing, Objects, Sent
 from trainer.store.objects.places import place
@@ -102,11 +102,19 @@ class MirroredStore(Store):
         objects = self._as_the_run_says(run_id)
         mirror = Mirror.take(objects, run_id, self.folder(run_id), take_over=take_over, told=told)
         try:
-            mirror.restore()
+            mirror.restore(keep_newer=True)
         except BaseException:
             mirror.abandon()
             raise
         return mirror
+
+    def settle(self, run_id: str, told: Told) -> bool:
+        """Say that a finished run is finished, where the machine that did it could not any more (`Store.settle`)."""
+        found = Journal(self.objects, run_id).newest()
+        if found is None or found[1].kind is Kind.RELEASED:
+            return False
+        self.take(run_id, told).close(State.FINISHED)
+        return True
 
     def fetch(self, run_id: str, received: Sent = unheard) -> Path:
         """A copy of the newest entry, which goes when this process ends (`Store.fetch`)."""

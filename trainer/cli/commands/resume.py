@@ -32,12 +32,10 @@ def resume(run: str, store: str, take_over: bool, as_json: bool, quiet: bool) ->
 
     RUN is a run directory, an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
     """
-    from trainer.run import resumable
+    from trainer import progress, session
     from trainer.run.located import locate
 
     at = locate(run, store)
-    resumable.check(at.store.glance(at.run_id))
-    from trainer import progress, session
 
     outcome = session.resume(at, take_over=take_over, progress=progress.make(silent=quiet or as_json))
     return output.finish(outcome, as_json, quiet)
