@@ -233,7 +233,15 @@ CASES = (
     held_out("pendulum", "pendulum-ppo", 2, -170, 15),
     held_out("pendulum", "pendulum-sac", 3, -157, 15),
     held_out("pendulum", "pendulum-td3", 3, -152, 15),
-    held_out("lunar-lander", "lunarlander-ppo", 10, 250, 10),
+    held_out(
+        "lunar-lander",
+        "lunarlander-ppo",
+        3,
+        250,
+        10,
+        tried="four passes over minibatches of 64 at a steady learning rate of 3e-4, without normalised returns, in"
+        " 1.0 M steps: 247 on seed 1; the settings of today: 271 on seed 6",
+    ),
     frozen_lake("frozen-lake-ppo", 4, 0.7442, 0.2),
     frozen_lake("frozen-lake-dqn", 4, 0.7442, 1),
     frozen_lake(
@@ -243,8 +251,10 @@ CASES = (
         0.5,
         ("budget.env_steps=3_276_800",),
         tried="on seed 0, discounts of 0.99, 0.995 and 0.998: exactly 0.853, 0.887 and 0.888; 0.995 and told the law of"
-        " slips: 0.886; 0.996, half the learning rate and twice the steps: 0.881. No policy that sees only its cell and"
-        " differs from value iteration's on one cell reaches more than 0.8936.",
+        " slips: 0.886; 0.996, half the learning rate and twice the steps: 0.881. With five times the weight of entropy"
+        " at the start every one of the seeds 0 and 6 to 11 found the goal: 0.869 to 0.893. The aim counts the steps"
+        " that are left, which a policy that sees only its cell cannot: none that differs from value iteration's on one"
+        " cell reaches more than 0.8936.",
     ),
     *(
         lost_sales(preset, lead, cost, None, 0.3)
