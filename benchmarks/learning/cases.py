@@ -48,7 +48,7 @@ class Case:
         settings: overrides of the run file.
         label: tells a case from others of the same preset.
         main: whether it stands in the section's table.
-        tried: what was tried where an aim is not reached.
+        tried: what was tried to reach the aim, where that took more than the preset.
     """
 
     task: str
@@ -153,9 +153,10 @@ def frozen_lake(
 
 
 TRIED_DQN = (
-    "one-step targets and a target network that is copied every 128 gradient steps (mean 317); half the target's rate"
-    " without n-step (on other seeds 170 to 496); more exploration, or half as long again: either unlearns what it"
-    " could on a seed in three or four, as the replay then holds little but success"
+    "before rewards were scaled, on seeds 6 to 8: copies of the target network every 128 gradient steps (mean 233),"
+    " four times the environment steps (456), with normalised observations (471), one-step returns too (247), or"
+    " returns of eight steps (493). A scale of 0.1 brought 489, of 0.01 500. With that and returns of five steps: 500"
+    " on the seeds 0 and 9 to 12; on a quarter of the environment steps 482 on seed 9, 500 on 0, 6 to 8 and 10 to 12"
 )
 
 CASES = (
@@ -211,12 +212,31 @@ CASES = (
     held_out("cartpole", "cartpole-ppo", 0.2, 500),
     held_out("cartpole", "cartpole-dqn", 0.4, 500, tried=TRIED_DQN),
     held_out("cartpole", "cartpole-c51", 0.5, 500),
-    held_out("cartpole", "cartpole-reinforce", 0.3, 500, tried="nothing beyond the preset yet"),
+    held_out(
+        "cartpole",
+        "cartpole-reinforce",
+        0.3,
+        500,
+        tried="before rewards were scaled and advantages normalised, 494.5 to 500 on the seeds 0 and 6 to 10; since"
+        " then 500 on each of them",
+    ),
     held_out("acrobot", "acrobot-ppo", 1, -73),
-    held_out("acrobot", "acrobot-dqn", 2, -73, tried="nothing beyond the preset yet"),
+    held_out(
+        "acrobot",
+        "acrobot-dqn",
+        2,
+        -73,
+        tried="rewards at full size: -83.7 on the seeds 1 to 5; scaled by 0.02: -78.5, -75.6 and -73.9 on 6 to 8; with"
+        " that, returns of five steps and four times the environment steps: -80.0 on 6",
+    ),
     held_out("mountain-car", "mountain-car-ppo", 1, -100),
     held_out(
-        "mountain-car", "mountain-car-dqn", 2, -100, tried="nothing beyond the preset yet, which brings seed 0 to -100"
+        "mountain-car",
+        "mountain-car-dqn",
+        2,
+        -100,
+        tried="rewards at full size: -112.2 on the seeds 1 to 5; scaled by 0.02: -105.0, -100.3 and -102.4 on 6 to 8,"
+        " the flag found late; with that and four times the environment steps, but no more gradient steps: never on 6",
     ),
     held_out("mountain-car-continuous", "mountain-car-continuous-ppo", 0.5, 94.7),
     held_out("mountain-car-continuous", "mountain-car-continuous-sac", 2, 94.7),
@@ -225,7 +245,15 @@ CASES = (
     held_out("pendulum", "pendulum-ppo", 2, -170, 15),
     held_out("pendulum", "pendulum-sac", 3, -157, 15),
     held_out("pendulum", "pendulum-td3", 3, -152, 15),
-    held_out("lunar-lander", "lunarlander-ppo", 10, 250, 10),
+    held_out(
+        "lunar-lander",
+        "lunarlander-ppo",
+        3,
+        250,
+        10,
+        tried="four passes over minibatches of 64 at a steady learning rate of 3e-4, without normalised returns, in"
+        " 1.0 M steps: 247 on seed 1; the settings of today: 271 on seed 6",
+    ),
     frozen_lake("frozen-lake-ppo", 4, 0.7442, 0.2),
     frozen_lake("frozen-lake-dqn", 4, 0.7442, 1),
     frozen_lake(
@@ -235,8 +263,10 @@ CASES = (
         0.5,
         ("budget.env_steps=3_276_800",),
         tried="on seed 0, discounts of 0.99, 0.995 and 0.998: exactly 0.853, 0.887 and 0.888; 0.995 and told the law of"
-        " slips: 0.886; 0.996, half the learning rate and twice the steps: 0.881. No policy that sees only its cell and"
-        " differs from value iteration's on one cell reaches more than 0.8936.",
+        " slips: 0.886; 0.996, half the learning rate and twice the steps: 0.881. With five times the weight of entropy"
+        " at the start every one of the seeds 0 and 6 to 11 found the goal: 0.869 to 0.893. The aim counts the steps"
+        " that are left, which a policy that sees only its cell cannot: none that differs from value iteration's on one"
+        " cell reaches more than 0.8936.",
     ),
     *(
         lost_sales(preset, lead, cost, None, 0.3)

@@ -117,7 +117,7 @@ def _section(task: Task, entries: Mapping[str, Entry], plot: str | None) -> list
         lines += ["", f"![{alternative}]({plot})"]
     tried = [f"- `{case.name}`: {case.tried}" for case in cases.of_task(task.key) if case.tried]
     if tried:
-        lines += ["", "What was tried where an aim is missed:", "", *tried]
+        lines += ["", "What was tried to reach the aims:", "", *tried]
     lines += _told(task, entries)
     if cases.of_task(task.key, main=False):
         lines += _grid(entries)
