@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema
 
 from trainer.config.networks import Networks
 from trainer.config.off_policy import DQN, SAC, TD3
+from trainer.config.preemption import Preemption
 from trainer.config.section import (
     REQUIRED_ALGORITHM,
     Contradiction,
@@ -372,6 +373,7 @@ class RunFile(Section):
     budget: Budget = Field(default_factory=Budget, description="When to stop.")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="How the result is measured.")
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="What a lost machine can cost.")
+    preemption: Preemption = Field(default_factory=Preemption, description="Who may say that this machine goes.")
     store: str = Field(default="runs", min_length=1, description="Folder that the run's folder is made in.")
     sinks: Sinks = Field(default_factory=Sinks, description="Where metrics go.")
 
