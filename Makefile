@@ -4,6 +4,8 @@ SHELL := /bin/bash
 
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
+EC2_METADATA_MOCK_VERSION := v1.13.0
+EC2_METADATA_MOCK := .tools/bin/ec2-metadata-mock
 PYTHON ?= python3.11
 SYNC := $(UV) sync --quiet --frozen --compile-bytecode
 
@@ -15,7 +17,7 @@ help: ## List the targets
 train: .venv/.trainer ## Install the trainer, train an agent on the lost-sales task, evaluate, export, report
 	@.venv/bin/slipway train lost-sales-ppo
 
-test: .venv/.dev .tools/.browser ## Install what testing needs, and run the whole suite
+test: .venv/.dev .tools/.browser $(EC2_METADATA_MOCK) ## Install what testing needs, and run the whole suite
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -77,3 +79,11 @@ $(UV):
 	  $$as_root apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; } || { \
 	  echo "make: install Chromium first: apt-get install chromium chromium-driver" >&2; exit 2; }
 	@touch $@
+
+# AWS's own mock of its metadata service: notices to spot machines are tested against it.
+$(EC2_METADATA_MOCK): | $(UV)
+	@command -v go >/dev/null || { echo "make: install Go 1.21 or newer first: https://go.dev/doc/install" >&2; exit 2; }
+	@echo "Building ec2-metadata-mock ..."
+	@GOBIN=$(CURDIR)/.tools/bin nice go install \
+	  github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@$(EC2_METADATA_MOCK_VERSION) 2>.tools/go.log || { \
+	  cat .tools/go.log >&2; exit 2; }

@@ -23,7 +23,7 @@ AnyAct = Act | RecurrentPolicy
 Check = Callable[[], None]
 """Asked now and then whether to go on; raises if not."""
 PARTS = 20
-"""In so many calls the episodes are played, with a check between them."""
+"""In so many calls the episodes are played if there is a check, which comes between them."""
 
 
 def of_policy(env: TensorEnv[Any], policy: AnyPolicy) -> AnyAct:
@@ -40,10 +40,6 @@ def of_policy(env: TensorEnv[Any], policy: AnyPolicy) -> AnyAct:
 def of_baseline(baseline: core.StatePolicy) -> Act:
     """A policy of states, as an `Act`."""
     return lambda state, _, key: baseline(state, key)
-
-
-def unchecked() -> None:
-    """The check of an evaluation that nothing ends."""
 
 
 class TensorEpisodes:
@@ -70,7 +66,7 @@ class TensorEpisodes:
         self._begin = tf.function(self._start, jit_compile=True, autograph=False)
         self._go_on = tf.function(self._play, jit_compile=True, autograph=False)
 
-    def __call__(self, check: Check = unchecked) -> dict[str, Floats]:
+    def __call__(self, check: Check | None = None) -> dict[str, Floats]:
         """Scores by policy, float64 [S, E].
 
         Args:
@@ -79,10 +75,13 @@ class TensorEpisodes:
         Raises:
             SlipwayError: if one is not finite.
         """
+        limit = self._env.max_episode_steps
+        steps = tf.constant(limit if check is None else max(1, limit // PARTS))
         played, playing = self._begin(), True
         while playing:
-            check()
-            *played, playing = self._go_on(*played)
+            if check is not None:
+                check()
+            *played, playing = self._go_on(steps, *played)
         table = played[-1].numpy().astype(np.float64)
         scores = dict(zip(self._policies, table.reshape(-1, self._seeds, self._episodes), strict=True))
         return finite(scores)
@@ -106,10 +105,10 @@ class TensorEpisodes:
         each = (start,) * count, memories, (tf.ones([rows], tf.bool),) * count, (tf.zeros([rows]),) * count
         return tf.constant(0), *each, tf.zeros([count, rows])
 
-    def _play(self, t: tf.Tensor, *played: Any) -> tuple[Any, ...]:
-        """The next part of the episodes: what `_start` gives, and whether any goes on."""
+    def _play(self, steps: tf.Tensor, t: tf.Tensor, *played: Any) -> tuple[Any, ...]:
+        """So many more steps of the episodes: what `_start` gives, and whether any goes on."""
         env, limit, keys = self._env, self._env.max_episode_steps, self._keys()
-        until = tf.minimum(t + max(1, limit // PARTS), limit)
+        until = tf.minimum(t + steps, limit)
         example = env.noise(keys[0], self._episodes)
         action_key = seeding.fold(keys[0], ACTION)
         averaged = env.objective is Objective.AVERAGE_REWARD

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from envs import seeding
 from envs.seeding import SEEDS_PER_SPLIT, Split
-from trainer.evaluation.episodes import Check, finite, numbered, unchecked
+from trainer.evaluation.episodes import Check, finite, numbered
 from trainer.evaluation.statistics import Floats
 from trainer.policy import AnyPolicy, Memory, ask, begin, forget
 from trainer.rollout.gym_vector import GymVector
@@ -58,7 +58,7 @@ class GymEpisodes:
         self._acts = {name: tf.function(_keyed(policy), autograph=False) for name, policy in policies.items()}
         self._seeds = [episode_seed(seed, episode, split) for seed, episode in np.ndindex(self._shape)]
 
-    def __call__(self, check: Check = unchecked) -> dict[str, Floats]:
+    def __call__(self, check: Check | None = None) -> dict[str, Floats]:
         """Scores by policy, float64 [S, E]: the return of each episode.
 
         Args:
@@ -85,7 +85,7 @@ def _keyed(policy: AnyPolicy) -> Callable[..., tuple[Any, Memory]]:
 
 
 def _returns(
-    vector: GymVector, act: Callable[..., tuple[Any, Memory]], memory: Memory, seeds: list[int], check: Check
+    vector: GymVector, act: Callable[..., tuple[Any, Memory]], memory: Memory, seeds: list[int], check: Check | None
 ) -> Floats:
     """The return of each seed's episode, float64 [len(seeds)].
 
@@ -98,7 +98,8 @@ def _returns(
     vector.reset(counted, seeds[:rows])
     step = 0
     while counted.any():
-        check()
+        if check is not None:
+            check()
         action, memory = act(*_tensors(vector), tf.constant(step), memory)
         outcome = vector.step(vector.legal(action.numpy()))
         totals[playing[counted]] += outcome.reward[counted]

@@ -15,7 +15,7 @@ from trainer.agents.learner import Learner
 from trainer.config.models import Evaluation
 from trainer.errors import SlipwayError
 from trainer.evaluation import episodes, statistics
-from trainer.evaluation.episodes import Check, TensorEpisodes, unchecked
+from trainer.evaluation.episodes import Check, TensorEpisodes
 from trainer.evaluation.gym_episodes import GymEpisodes
 from trainer.evaluation.statistics import CONFIDENCE, Estimate, Floats
 from trainer.loop import Goal
@@ -35,7 +35,7 @@ def evaluate(
     *,
     training_seed: int,
     policy_step: int,
-    check: Check = unchecked,
+    check: Check | None = None,
 ) -> dict[str, Any]:
     """The content of `evaluation.json`.
 
@@ -58,7 +58,6 @@ def evaluate(
     if settings.stochastic:
         policies[SAMPLED] = learner.policy(greedy=False)
     scores = _scores(target, learner, policies, settings)(check)
-    check()
     differences = {
         name: _named(statistics.mean(scores[GREEDY] - values), "mean")
         for name, values in scores.items()
@@ -154,7 +153,7 @@ class Quick:
     def __init__(self, target: Target, learner: Learner, settings: Evaluation, split: Split = Split.HELD_OUT) -> None:
         self._measure = _episodes(target, {GREEDY: learner.policy(greedy=True)}, {}, settings, split)
 
-    def scores(self, check: Check = unchecked) -> Floats:
+    def scores(self, check: Check | None = None) -> Floats:
         """The score of each held-out episode, float64 [seeds, episodes].
 
         Args:
@@ -165,7 +164,7 @@ class Quick:
         """
         return self._measure(check)[GREEDY]
 
-    def __call__(self, check: Check = unchecked) -> dict[str, float]:
+    def __call__(self, check: Check | None = None) -> dict[str, float]:
         """The `rl_eval_score_` metrics; `check` as for `scores`."""
         value, low, high = statistics.mean(self.scores(check))
         return {"rl_eval_score_mean": value, "rl_eval_score_ci_low": low, "rl_eval_score_ci_high": high}
@@ -185,7 +184,7 @@ def _finite(variable: tf.Variable) -> bool:
 
 def _scores(
     target: Target, learner: Learner, policies: Mapping[str, AnyPolicy], settings: Evaluation
-) -> Callable[[Check], dict[str, Floats]]:
+) -> Callable[[Check | None], dict[str, Floats]]:
     if target.env is None:
         return _episodes(target, {**policies, RANDOM: _uniform(learner)}, {}, settings)
     return _episodes(target, policies, target.env.baselines(), settings)
@@ -197,7 +196,7 @@ def _episodes(
     baselines: Mapping[str, StatePolicy],
     settings: Evaluation,
     split: Split = Split.HELD_OUT,
-) -> Callable[[Check], dict[str, Floats]]:
+) -> Callable[[Check | None], dict[str, Floats]]:
     """What plays the episodes; baselines of states only where the task is one of ours."""
     env, size = target.env, (settings.seeds, settings.episodes_per_seed, split)
     if env is None:
