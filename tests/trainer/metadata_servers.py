@@ -1,7 +1,6 @@
 """Metadata services for tests: AWS's own mock of EC2's, and servers that keep to the documented protocols, or break."""
 
 import contextlib
-import os
 import secrets
 import socket
 import subprocess
@@ -54,7 +53,7 @@ def listens(port):
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=60.0):
     """Wait until something holds, and give it; fail if it never does."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -146,6 +145,7 @@ class InstanceMetadata(Metadata):
 
     Attributes:
         items: texts by path below `/latest/meta-data/`.
+        failures: so many of the next questions are answered by 500.
     """
 
     variable = ec2.VARIABLE
@@ -153,7 +153,7 @@ class InstanceMetadata(Metadata):
 
     def __init__(self, **items):
         super().__init__()
-        self.items, self.tokens = items, {}
+        self.items, self.tokens, self.failures = items, {}, 0
 
     def answer(self, method, path, query, headers):
         """As https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-v2-how-it-works.html says."""
@@ -166,6 +166,9 @@ class InstanceMetadata(Metadata):
             return 200, {"X-aws-ec2-metadata-token-ttl-seconds": str(seconds)}, token
         if time.monotonic() >= self.tokens.get(headers.get("X-aws-ec2-metadata-token"), 0.0):
             return 401, {}, ""
+        if self.failures:
+            self.failures -= 1
+            return 500, {}, ""
         text = self.items.get(path.removeprefix("/latest/meta-data/"))
         return (404, {}, "") if text is None else (200, {}, text)
 
@@ -208,8 +211,3 @@ class ComputeMetadata(Metadata):
                 last, seconds = query.get("last_etag"), float(query.get("timeout_sec", "inf"))
                 self.changed.wait_for(lambda: self.closed.is_set() or self._etags[key] != last, seconds)
             return 200, {**flavor, "ETag": self._etags[key]}, self._values[key]
-
-
-def environment(**variables):
-    """This process's environment with more variables."""
-    return {**os.environ, **variables}

@@ -141,11 +141,10 @@ class TensorEpisodes:
             del states, memories, totals
             return tf.logical_and(t < until, tf.reduce_any(tf.stack(alive)))
 
-        *states, alive, totals = played[:-1]
-        t, *states, alive, totals = tf.while_loop(again, body, (t, *states, alive, totals), parallel_iterations=1)
+        t, *carried, alive, totals = tf.while_loop(again, body, (t, *played[:-1]), parallel_iterations=1)
         scale = env.score.sign / (limit - counted_from) if averaged else float(env.score.sign)
         goes_on = tf.logical_and(t < limit, tf.reduce_any(tf.stack(alive)))
-        return t, *states, alive, totals, tf.stack(totals) * scale, goes_on
+        return t, *carried, alive, totals, tf.stack(totals) * scale, goes_on
 
 
 def numbered(seed: int, split: Split) -> int:

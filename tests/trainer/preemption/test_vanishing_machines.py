@@ -10,6 +10,8 @@ from processes import assert_same_training, finish, rows, slipway, status, train
 
 from trainer.preemption import ec2
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 ITERATIONS = 1200
 """Enough that the training lasts longer than the five seconds between two questions to EC2."""
 SETTINGS = {
@@ -49,7 +51,6 @@ def assert_preempted_and_resumed(process, run, reference, reason):
     assert_same_training(run, reference)
 
 
-@pytest.mark.slow
 def test_a_spot_machine_of_ec2_goes(tmp_path, reference, monkeypatch):
     """Nobody answers at first: that is told once, and the notice is heard all the same."""
     port, run = free_port(), tmp_path / "run"
@@ -63,7 +64,6 @@ def test_a_spot_machine_of_ec2_goes(tmp_path, reference, monkeypatch):
     assert_preempted_and_resumed(process, run, reference, reason)
 
 
-@pytest.mark.slow
 def test_a_machine_of_compute_engine_goes(tmp_path, reference):
     run = tmp_path / "run"
     with ComputeMetadata() as server:
@@ -77,7 +77,6 @@ def test_a_machine_of_compute_engine_goes(tmp_path, reference):
         assert_preempted_and_resumed(process, run, reference, reason)
 
 
-@pytest.mark.slow
 def test_a_signal_during_the_evaluation_at_the_end_leaves_a_run_that_resumes(tmp_path):
     """The training is done and saved by then; what follows is done anew."""
     few = {**SETTINGS, "budget.env_steps": 16 * 32 * 4, "evaluation.seeds": 20, "preemption.watch": "none"}
