@@ -41,7 +41,7 @@ class EC2:
         self.service = f"EC2's metadata service at {self._service.address}"
         self._on_rebalance, self._token_seconds = on_rebalance, token_seconds
         self._token, self._renew_at, self._recommended = "", 0.0, False
-        self.questions: Sequence[Question] = (self.spot, self.maintenance, self.autoscaling, self.rebalance)
+        self.questions: Sequence[Question] = (self.rebalance, self.spot, self.maintenance, self.autoscaling)
 
     def close(self) -> None:
         """End a question that waits."""

@@ -1,6 +1,5 @@
 """Real runs on machines that go: the last checkpoint, the reason, the exit code, and the same bits once resumed."""
 
-import json
 import re
 import signal
 
@@ -77,27 +76,22 @@ def test_a_machine_of_compute_engine_goes(tmp_path, reference):
         assert_preempted_and_resumed(process, run, reference, reason)
 
 
-def test_a_signal_during_the_evaluation_at_the_end_leaves_a_run_that_resumes(tmp_path):
+def test_a_signal_during_the_evaluation_at_the_end_leaves_a_run_that_resumes(tmp_path, reference):
     """The training is done and saved by then; what follows is done anew."""
-    few = {**SETTINGS, "budget.env_steps": 16 * 32 * 4, "evaluation.seeds": 20, "preemption.watch": "none"}
-    for name in ("run", "left-alone"):
-        process = train(tmp_path, name, few)
-        run, said = tmp_path / name, ""
-        while name == "run" and "evaluating" not in said:
-            said = process.stdout.readline()
-            assert said
-        if name == "run":
-            process.send_signal(signal.SIGTERM)
-        code, output = finish(process)
-        assert code == (75 if name == "run" else 0), output
-    run = tmp_path / "run"
+    run, said = tmp_path / "run", ""
+    process = train(tmp_path, "run", {**SETTINGS, "preemption.watch": "none"})
+    while "evaluating" not in said:
+        said = process.stdout.readline()
+        assert said
+    process.send_signal(signal.SIGTERM)
+    code, output = finish(process)
+    assert code == 75, output
     assert (status(run)["state"], status(run)["message"]) == ("preempted", "stopped by SIGTERM")
-    assert status(run)["iteration"] == 4
+    assert status(run)["iteration"] == ITERATIONS
     assert not (run / "model").exists()
     code, output = finish(slipway("resume", run, cwd=tmp_path))
     assert code == 0, output
     assert status(run)["state"] == "finished"
     assert [path.name for path in (run / "model").iterdir()] == ["1"]
-    assert_same_training(run, tmp_path / "left-alone")
-    evaluations = [json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("run", "left-alone")]
-    assert evaluations[0] == evaluations[1]
+    assert_same_training(run, reference)
+    assert (run / "evaluation.json").read_text() == (reference / "evaluation.json").read_text()

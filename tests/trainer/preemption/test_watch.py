@@ -95,7 +95,7 @@ def test_a_service_that_nobody_offers_is_told_of_once(monkeypatch):
     monkeypatch.setenv(VARIABLE, f"http://127.0.0.1:{port}")
     with watching(told) as preemption:
         wait_for(lambda: told)
-        with ec2_mock("spot", port=port):
+        with ec2_mock("spot", "--rebalance-delay-sec", 3600, port=port):
             wait_for(lambda: preemption.received)
     assert len(told) == 2
     assert "Connection refused" in told[0]
