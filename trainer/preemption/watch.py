@@ -7,6 +7,7 @@ from typing import Protocol
 
 from trainer.config.preemption import Preemption
 from trainer.preemption import machine
+from trainer.preemption.metadata import Unanswered
 from trainer.preemption.notice import Notice, Question
 
 PATIENCE = 3
@@ -102,5 +103,6 @@ class Watch(threading.Thread):
         if self._told or (self._answered and self._faults[question] < PATIENCE):
             return
         self._told = True
-        reason = " ".join(f"{error or type(error).__name__}".split())[:LONGEST_REASON]
+        kind = "" if isinstance(error, OSError | Unanswered) else f"{type(error).__name__}: "
+        reason = " ".join(f"{kind}{error}".split())[:LONGEST_REASON]
         self._tell(f"{cloud.service} gives no answer ({reason}); training goes on, and it is asked again")
