@@ -6,6 +6,8 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 FAKE_GCS_SERVER_VERSION := v1.52.3
 FAKE_GCS_SERVER := .tools/bin/fake-gcs-server
+EC2_METADATA_MOCK_VERSION := v1.13.0
+EC2_METADATA_MOCK := .tools/bin/ec2-metadata-mock
 PYTHON ?= python3.11
 SYNC := $(UV) sync --quiet --frozen --compile-bytecode
 
@@ -17,7 +19,7 @@ help: ## List the targets
 train: .venv/.trainer ## Install the trainer, train an agent on the lost-sales task, evaluate, export, report
 	@.venv/bin/slipway train lost-sales-ppo
 
-test: .venv/.dev .tools/.browser $(FAKE_GCS_SERVER) ## Install what testing needs, and run the whole suite
+test: .venv/.dev .tools/.browser $(FAKE_GCS_SERVER) $(EC2_METADATA_MOCK) ## Install what testing needs, run the suite
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -85,3 +87,10 @@ $(FAKE_GCS_SERVER): | $(UV)
 	@command -v go >/dev/null || { echo "make: install Go 1.24 or later first: https://go.dev/doc/install" >&2; exit 2; }
 	@echo "Building fake-gcs-server (some minutes) ..."
 	@GOBIN=$(CURDIR)/$(@D) nice go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_SERVER_VERSION)
+# AWS's own mock of its metadata service: notices to spot machines are tested against it.
+$(EC2_METADATA_MOCK): | $(UV)
+	@command -v go >/dev/null || { echo "make: install Go 1.21 or newer first: https://go.dev/doc/install" >&2; exit 2; }
+	@echo "Building ec2-metadata-mock ..."
+	@GOBIN=$(CURDIR)/.tools/bin nice go install \
+	  github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@$(EC2_METADATA_MOCK_VERSION) 2>.tools/go.log || { \
+	  cat .tools/go.log >&2; exit 2; }

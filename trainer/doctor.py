@@ -15,6 +15,7 @@ import psutil
 
 from trainer import backend
 from trainer.errors import SlipwayError
+from trainer.preemption import machine
 from trainer.run import provenance
 from trainer.store import resolve
 
@@ -72,6 +73,7 @@ def examine(store: str) -> list[Check]:
         ("tensorflow", _tensorflow),
         ("compilation cache", _cache),
         ("store", lambda: _store(store)),
+        ("preemption", _preemption),
         ("extras", _extras),
     ]
     found: list[Check] = []
@@ -182,6 +184,12 @@ def _store(uri: str) -> list[Check]:
     if free < ENOUGH_SPACE_BYTES:
         return [Check("store", Level.WARN, found, "make room, or give another folder with --store")]
     return [Check("store", Level.OK, found)]
+
+
+def _preemption() -> Check:
+    cloud = machine.cloud()
+    found = f"notices of {cloud} are watched" if cloud else "this machine is no cloud's: signals alone are watched"
+    return Check("preemption", Level.OK, found)
 
 
 def _extras() -> list[Check]:

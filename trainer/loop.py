@@ -1,4 +1,4 @@
-"""The training loop: iterate, report, save, until the budget is used or a signal asks to stop."""
+"""The training loop: iterate, report, save, until the budget is used, or a signal or a cloud's notice asks to stop."""
 
 import dataclasses
 import enum
@@ -140,11 +140,11 @@ class Loop:
         limits, counters = self._run_file.budget, self.counters
         while counters.iteration < self._run_file.iterations:
             if preemption.received is not None:
-                return End.PREEMPTED, f"stopped by {preemption.received.name}"
+                return End.PREEMPTED, preemption.received.reason
             if reason := self._enough() or budget.reached(limits, counters.wall_time_seconds):
                 return End.STOPPED_BY_BUDGET, reason
             self._call()
-            if self._due():
+            if preemption.save_requested() or self._due():
                 self._save()
         return End.FINISHED, ""
 

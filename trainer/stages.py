@@ -11,7 +11,7 @@ from trainer.evaluation import protocol
 from trainer.loop import Counters, End, Loop
 from trainer.metrics.sinks.base import Sink
 from trainer.metrics.sinks.fanout import open_sinks
-from trainer.preemption import Preemption
+from trainer.preemption import Preempted, Preemption
 from trainer.progress import Progress
 from trainer.report import build
 from trainer.run import files, provenance
@@ -53,6 +53,7 @@ class Stages:
         self._counters = Counters()
         self._metrics_bytes = 0
         self._quick = protocol.Quick(self._target, self._training.learner, run_file.evaluation, self.split)
+        self._preemption = Preemption(run_file.preemption, progress.message)
 
     def close(self) -> None:
         """Let go of environments and of the display."""
@@ -66,7 +67,7 @@ class Stages:
             BadInput: if a port is taken.
             SlipwayError: if anything fails; the run is then marked as failed, and what was saved stays.
         """
-        with Preemption() as preemption:
+        with self._preemption as preemption:
             others = self._exporters()
             status = self._directory.status()
             resumes = status.resumes + (status.state is not State.QUEUED)
@@ -74,7 +75,7 @@ class Stages:
             try:
                 end, reason = self._train(preemption, others)
                 if end is End.FINISHED:
-                    self._finish()
+                    end, reason = self._finish_unless_preempted()
                 self._directory.move(STATES[end], message=reason)
                 self.report()  # with the state that it ended in
             except BaseException as error:
@@ -116,8 +117,10 @@ class Stages:
             self._goal,
             training_seed=self._run_file.seed,
             policy_step=self._counters.env_steps,
+            check=self._preemption.check,
         )
         files.write_json(self._directory.evaluation, result)
+        self._preemption.check()
         picture = protocol.picture(self._target, self._training.learner)
         if picture is not None:
             files.write_json(self._directory.policy_picture, picture)
@@ -178,9 +181,22 @@ class Stages:
         """Why the training should end here; empty if it should go on."""
         return ""
 
+    def _finish_unless_preempted(self) -> tuple[End, str]:
+        """What follows a complete training; if it is broken off, a resumed run does it anew."""
+        try:
+            self._finish()
+        except Preempted as stop:
+            return End.PREEMPTED, str(stop)
+        return End.FINISHED, ""
+
     def _finish(self) -> None:
-        """What follows a complete training."""
+        """What follows a complete training.
+
+        Raises:
+            Preempted: if the run is to stop before the model is being written.
+        """
         self.evaluate(self._run_file.evaluation)
+        self._preemption.check()
         self._progress.phase("exporting")
         export.export(
             self._training.learner,

@@ -76,6 +76,16 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch, tmp_path):
     assert (found.level, found.found) == (Level.FAIL, "could not be found out (RuntimeError: no proc)")
 
 
+@pytest.mark.parametrize(
+    ("cloud", "words"), [("ec2", "notices of ec2 are watched"), (None, "this machine is no cloud's")]
+)
+def test_whose_notices_are_watched(monkeypatch, tmp_path, cloud, words):
+    monkeypatch.setattr(doctor.machine, "cloud", lambda: cloud)
+    found = named(doctor.examine(str(tmp_path)), "preemption")
+    assert found.level is Level.OK
+    assert found.found.startswith(words)
+
+
 def test_the_cache_switched_off(monkeypatch, tmp_path):
     monkeypatch.setenv("SLIPWAY_XLA_CACHE", "off")
     assert named(doctor.examine(str(tmp_path)), "compilation cache").level is Level.WARN

@@ -11,7 +11,7 @@ from trainer.config.models import Budget, RunFile
 from trainer.errors import SlipwayError
 from trainer.loop import End, Goal, Loop
 from trainer.metrics.sinks.fanout import open_sinks
-from trainer.preemption import Preemption
+from trainer.preemption import Notice, Preemption
 from trainer.progress import NullProgress
 from trainer.retention import Retention
 
@@ -146,6 +146,24 @@ def test_a_signal_before_the_first_iteration_is_met(tmp_path):
     sinks.close()
     assert result.end is End.PREEMPTED
     assert "SIGTERM" in result.reason
+
+
+def test_a_wish_to_save_is_met_after_the_call_in_which_it_came_and_the_training_goes_on(tmp_path):
+    class Recommended(Counting):
+        def run(self, count):
+            rows = super().run(count)
+            if self.made == 2:
+                preemption.heed(Notice("the machine may go", stops=False))
+            return rows
+
+    rarely = {"interval_iterations": None, "interval_seconds": None}
+    loop, sinks = made(tmp_path, Recommended(), checkpoint=rarely)
+    loop._how_many = lambda: 1
+    with Preemption() as preemption:
+        result = loop.run(preemption)
+    sinks.close()
+    assert result.end is End.FINISHED
+    assert checkpoint_steps(tmp_path) == [20, 200]
 
 
 def test_limits_of_time_and_money():

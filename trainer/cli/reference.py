@@ -23,7 +23,7 @@ message with the field, its value, what is allowed and how to mend it; nothing h
 | 1 | a fault; `SLIPWAY_DEBUG=1` shows where. Of `slipway compare --require`: the requirement does not hold |
 | 2 | bad input |
 | 3 | stopped by its budget of time or money |
-| 75 | preempted by Ctrl-C or SIGTERM: `slipway resume` goes on |
+| 75 | preempted by Ctrl-C, SIGTERM or a cloud's notice: `slipway resume` goes on |
 | 130 | Ctrl-C before training began |
 """
 

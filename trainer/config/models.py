@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema
 
 from trainer.config.networks import Networks
 from trainer.config.off_policy import DQN, SAC, TD3
+from trainer.config.preemption import Preemption
 from trainer.config.section import (
     REQUIRED_ALGORITHM,
     Contradiction,
@@ -402,6 +403,7 @@ class RunFile(Section):
         description="What a bucket encrypts the run with: the id or ARN of a KMS key, or a Cloud KMS key's resource"
         " name; null: the bucket's own default.",
     )
+    preemption: Preemption = Field(default_factory=Preemption, description="Who may say that this machine goes.")
     sinks: Sinks = Field(default_factory=Sinks, description="Where metrics go.")
 
     @property

@@ -20,6 +20,10 @@ Act = Callable[[Any, Any, Any], Any]
 """(state, observation, key) -> actions: what policies of observations and baselines of states both fit."""
 AnyAct = Act | RecurrentPolicy
 """An `Act`, or one with memory."""
+Check = Callable[[], None]
+"""Asked now and then whether to go on; raises if not."""
+PARTS = 20
+"""In so many calls the episodes are played if there is a check, which comes between them."""
 
 
 def of_policy(env: TensorEnv[Any], policy: AnyPolicy) -> AnyAct:
@@ -59,24 +63,37 @@ class TensorEpisodes:
     ) -> None:
         self._env, self._policies, self._split = env, dict(policies), split
         self._seeds, self._episodes = seeds, episodes_per_seed
-        self._compiled = tf.function(self._measure, jit_compile=True, autograph=False)
+        self._begin = tf.function(self._start, jit_compile=True, autograph=False)
+        self._go_on = tf.function(self._play, jit_compile=True, autograph=False)
 
-    def __call__(self) -> dict[str, Floats]:
+    def __call__(self, check: Check | None = None) -> dict[str, Floats]:
         """Scores by policy, float64 [S, E].
+
+        Args:
+            check: called between parts of the evaluation; what it raises ends it.
 
         Raises:
             SlipwayError: if one is not finite.
         """
-        table = self._compiled().numpy().astype(np.float64)
+        limit = self._env.max_episode_steps
+        steps = tf.constant(limit if check is None else max(1, limit // PARTS))
+        played, playing = self._begin(), True
+        while playing:
+            if check is not None:
+                check()
+            *played, playing = self._go_on(steps, *played)
+        table = played[-1].numpy().astype(np.float64)
         scores = dict(zip(self._policies, table.reshape(-1, self._seeds, self._episodes), strict=True))
         return finite(scores)
 
-    def _measure(self) -> tf.Tensor:
-        env, limit = self._env, self._env.max_episode_steps
-        rows = self._seeds * self._episodes
-        # One key for each held-out seed; a seed's episodes do not depend on how many other seeds there are.
+    def _keys(self) -> tf.Tensor:
+        """One key for each held-out seed; a seed's episodes do not depend on how many other seeds there are."""
         numbers = [numbered(seed, self._split) for seed in range(self._seeds)]
-        keys = tf.stack([seeding.key_from_seed(number, self._split) for number in numbers])
+        return tf.stack([seeding.key_from_seed(number, self._split) for number in numbers])
+
+    def _start(self) -> tuple[Any, ...]:
+        """Time, and for each policy: state, memory, which rows are alive, and sums; then all scores so far."""
+        env, keys, rows, count = self._env, self._keys(), self._seeds * self._episodes, len(self._policies)
         start = _merge(
             tf.map_fn(
                 lambda key: _tensors(env.reset(seeding.fold(key, RESET), self._episodes)),
@@ -84,6 +101,14 @@ class TensorEpisodes:
                 fn_output_signature=_signature(env.reset(keys[0], self._episodes)),
             )
         )
+        memories = tuple(begin(act, rows) for act in self._policies.values())
+        each = (start,) * count, memories, (tf.ones([rows], tf.bool),) * count, (tf.zeros([rows]),) * count
+        return tf.constant(0), *each, tf.zeros([count, rows])
+
+    def _play(self, steps: tf.Tensor, t: tf.Tensor, *played: Any) -> tuple[Any, ...]:
+        """So many more steps of the episodes: what `_start` gives, and whether any goes on."""
+        env, limit, keys = self._env, self._env.max_episode_steps, self._keys()
+        until = tf.minimum(t + steps, limit)
         example = env.noise(keys[0], self._episodes)
         action_key = seeding.fold(keys[0], ACTION)
         averaged = env.objective is Objective.AVERAGE_REWARD
@@ -114,14 +139,12 @@ class TensorEpisodes:
 
         def again(t: tf.Tensor, states: Any, memories: Any, alive: Any, totals: Any) -> tf.Tensor:
             del states, memories, totals
-            return tf.logical_and(t < limit, tf.reduce_any(tf.stack(alive)))
+            return tf.logical_and(t < until, tf.reduce_any(tf.stack(alive)))
 
-        count = len(self._policies)
-        memories = tuple(begin(act, rows) for act in self._policies.values())
-        first = ((start,) * count, memories, (tf.ones([rows], tf.bool),) * count, (tf.zeros([rows]),) * count)
-        *_, totals = tf.while_loop(again, body, (tf.constant(0), *first), parallel_iterations=1)
+        t, *carried, alive, totals = tf.while_loop(again, body, (t, *played[:-1]), parallel_iterations=1)
         scale = env.score.sign / (limit - counted_from) if averaged else float(env.score.sign)
-        return tf.stack(totals) * scale
+        goes_on = tf.logical_and(t < limit, tf.reduce_any(tf.stack(alive)))
+        return t, *carried, alive, totals, tf.stack(totals) * scale, goes_on
 
 
 def numbered(seed: int, split: Split) -> int:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from envs import seeding
 from envs.seeding import SEEDS_PER_SPLIT, Split
-from trainer.evaluation.episodes import finite, numbered
+from trainer.evaluation.episodes import Check, finite, numbered
 from trainer.evaluation.statistics import Floats
 from trainer.policy import AnyPolicy, Memory, ask, begin, forget
 from trainer.rollout.gym_vector import GymVector
@@ -58,8 +58,11 @@ class GymEpisodes:
         self._acts = {name: tf.function(_keyed(policy), autograph=False) for name, policy in policies.items()}
         self._seeds = [episode_seed(seed, episode, split) for seed, episode in np.ndindex(self._shape)]
 
-    def __call__(self) -> dict[str, Floats]:
+    def __call__(self, check: Check | None = None) -> dict[str, Floats]:
         """Scores by policy, float64 [S, E]: the return of each episode.
+
+        Args:
+            check: called at each step; what it raises ends the evaluation.
 
         Raises:
             SlipwayError: if the environment fails, or a score is not finite.
@@ -67,7 +70,7 @@ class GymEpisodes:
         vector = self._make(min(MOST_ROWS, len(self._seeds)))
         try:
             scores = {
-                name: _returns(vector, act, begin(self._policies[name], vector.num_envs), self._seeds)
+                name: _returns(vector, act, begin(self._policies[name], vector.num_envs), self._seeds, check)
                 for name, act in self._acts.items()
             }
         finally:
@@ -81,7 +84,9 @@ def _keyed(policy: AnyPolicy) -> Callable[..., tuple[Any, Memory]]:
     return lambda observation, mask, step, memory: ask(policy, memory, observation, mask, key(step))
 
 
-def _returns(vector: GymVector, act: Callable[..., tuple[Any, Memory]], memory: Memory, seeds: list[int]) -> Floats:
+def _returns(
+    vector: GymVector, act: Callable[..., tuple[Any, Memory]], memory: Memory, seeds: list[int], check: Check | None
+) -> Floats:
     """The return of each seed's episode, float64 [len(seeds)].
 
     A row that has ended its episode takes the next one of the list, and all that are begun count: short episodes are
@@ -93,6 +98,8 @@ def _returns(vector: GymVector, act: Callable[..., tuple[Any, Memory]], memory: 
     vector.reset(counted, seeds[:rows])
     step = 0
     while counted.any():
+        if check is not None:
+            check()
         action, memory = act(*_tensors(vector), tf.constant(step), memory)
         outcome = vector.step(vector.legal(action.numpy()))
         totals[playing[counted]] += outcome.reward[counted]

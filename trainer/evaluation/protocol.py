@@ -15,7 +15,7 @@ from trainer.agents.learner import Learner
 from trainer.config.models import Evaluation
 from trainer.errors import SlipwayError
 from trainer.evaluation import episodes, statistics
-from trainer.evaluation.episodes import TensorEpisodes
+from trainer.evaluation.episodes import Check, TensorEpisodes
 from trainer.evaluation.gym_episodes import GymEpisodes
 from trainer.evaluation.statistics import CONFIDENCE, Estimate, Floats
 from trainer.loop import Goal
@@ -35,6 +35,7 @@ def evaluate(
     *,
     training_seed: int,
     policy_step: int,
+    check: Check | None = None,
 ) -> dict[str, Any]:
     """The content of `evaluation.json`.
 
@@ -45,6 +46,7 @@ def evaluate(
         goal: how the task reads its rewards, with the optimum.
         training_seed: the run's.
         policy_step: environment steps that the policy was trained for.
+        check: called every few seconds; what it raises ends the evaluation.
 
     Raises:
         SlipwayError: if a weight or a score is not finite.
@@ -55,7 +57,7 @@ def evaluate(
     policies: dict[str, AnyPolicy] = {GREEDY: learner.policy(greedy=True)}
     if settings.stochastic:
         policies[SAMPLED] = learner.policy(greedy=False)
-    scores = _scores(target, learner, policies, settings)
+    scores = _scores(target, learner, policies, settings)(check)
     differences = {
         name: _named(statistics.mean(scores[GREEDY] - values), "mean")
         for name, values in scores.items()
@@ -151,17 +153,20 @@ class Quick:
     def __init__(self, target: Target, learner: Learner, settings: Evaluation, split: Split = Split.HELD_OUT) -> None:
         self._measure = _episodes(target, {GREEDY: learner.policy(greedy=True)}, {}, settings, split)
 
-    def scores(self) -> Floats:
+    def scores(self, check: Check | None = None) -> Floats:
         """The score of each held-out episode, float64 [seeds, episodes].
+
+        Args:
+            check: called every few seconds; what it raises ends the evaluation.
 
         Raises:
             SlipwayError: if one is not finite.
         """
-        return self._measure()[GREEDY]
+        return self._measure(check)[GREEDY]
 
-    def __call__(self) -> dict[str, float]:
-        """The `rl_eval_score_` metrics."""
-        value, low, high = statistics.mean(self.scores())
+    def __call__(self, check: Check | None = None) -> dict[str, float]:
+        """The `rl_eval_score_` metrics; `check` as for `scores`."""
+        value, low, high = statistics.mean(self.scores(check))
         return {"rl_eval_score_mean": value, "rl_eval_score_ci_low": low, "rl_eval_score_ci_high": high}
 
 
@@ -179,10 +184,10 @@ def _finite(variable: tf.Variable) -> bool:
 
 def _scores(
     target: Target, learner: Learner, policies: Mapping[str, AnyPolicy], settings: Evaluation
-) -> dict[str, Floats]:
+) -> Callable[[Check | None], dict[str, Floats]]:
     if target.env is None:
-        return _episodes(target, {**policies, RANDOM: _uniform(learner)}, {}, settings)()
-    return _episodes(target, policies, target.env.baselines(), settings)()
+        return _episodes(target, {**policies, RANDOM: _uniform(learner)}, {}, settings)
+    return _episodes(target, policies, target.env.baselines(), settings)
 
 
 def _episodes(
@@ -191,7 +196,7 @@ def _episodes(
     baselines: Mapping[str, StatePolicy],
     settings: Evaluation,
     split: Split = Split.HELD_OUT,
-) -> Callable[[], dict[str, Floats]]:
+) -> Callable[[Check | None], dict[str, Floats]]:
     """What plays the episodes; baselines of states only where the task is one of ours."""
     env, size = target.env, (settings.seeds, settings.episodes_per_seed, split)
     if env is None:

@@ -51,4 +51,4 @@ class Trial(Stages):
         return PRUNED if self.pruned else ""
 
     def _finish(self) -> None:
-        self.score = self._quick()["rl_eval_score_mean"]
+        self.score = self._quick(self._preemption.check)["rl_eval_score_mean"]

@@ -176,7 +176,7 @@ def run(study: Study, workers: Workers, trials: int, watch: Watcher) -> bool:
         SlipwayError: if workers die before they train, or the disk fails.
     """
     study.requeue()
-    with Preemption() as preemption:
+    with Preemption(study.settings.run_file.preemption) as preemption:
         try:
             while preemption.received is None:
                 missing = trials - study.counted() - len(workers.busy())

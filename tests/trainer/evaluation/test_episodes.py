@@ -19,6 +19,10 @@ def always(action):
     return lambda state, observation, key: tf.fill([observation.shape[0]], action)
 
 
+def baselines(env):
+    return {name: episodes.of_baseline(baseline) for name, baseline in env.baselines().items()}
+
+
 def by_hand(env, action, seed, count):
     """Scores of one held-out seed's episodes; drawn by XLA, whose generators lay numbers out in their own way."""
     key = seeding.key_from_seed(seed, Split.HELD_OUT)
@@ -52,6 +56,28 @@ def test_scores_equal_a_simulation_by_hand(env, action):
     assert scores.shape == (2, 3)
     for seed in range(2):
         np.testing.assert_allclose(scores[seed], by_hand(env, action, seed, 3), rtol=1e-5)
+
+
+class Enough(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["slipway/CartPole-v1", "slipway/LostSales-v0", "slipway/FrozenLake-v1"])
+def test_in_parts_the_scores_are_the_same_bits_and_a_check_can_end_it(name):
+    env, calls = registry.make(name), []
+    measure = TensorEpisodes(env, {"always": always(1), **baselines(env)}, 3, 4)
+    at_once, in_parts = measure(), measure(lambda: calls.append(1))
+    for each in at_once:
+        np.testing.assert_array_equal(at_once[each], in_parts[each])
+    assert 2 < len(calls) <= episodes.PARTS + 1
+
+    def check():
+        calls.pop()
+        if len(calls) == 1:
+            raise Enough
+
+    with pytest.raises(Enough):
+        measure(check)
 
 
 def test_all_policies_meet_the_same_states_and_noise():

@@ -75,6 +75,19 @@ def test_policies_meet_the_same_episodes_and_repeat():
     np.testing.assert_array_equal(measure()["one"], scores["one"])
 
 
+def test_a_check_can_end_it():
+    calls = []
+
+    def check():
+        calls.append(1)
+        if len(calls) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        GymEpisodes(of("test/Countdown-v0"), {"always": always(0)}, 3, 7)(check)
+    assert len(calls) == 3
+
+
 def test_a_seed_means_the_same_however_many_there_are():
     many = GymEpisodes(of("test/Countdown-v0"), {"always": always(0)}, 4, 6)()["always"]
     few = GymEpisodes(of("test/Countdown-v0"), {"always": always(0)}, 2, 3)()["always"]
