@@ -144,13 +144,16 @@ def report(folder: Path) -> Outcome:
 
 def _train_one(directory: RunDirectory, progress: Progress) -> Outcome:
     """Bring a run to its end, or as far as budget and signals let it come; its lock is held."""
+    from trainer.logs import outlets
     from trainer.stages import Stages
 
-    stages = Stages(directory, directory.run_file(), progress)
-    try:
-        stages.run()
-    finally:
-        stages.close()
+    run_file = directory.run_file()
+    with outlets.logged(directory, run_file, progress) as told:
+        stages = Stages(directory, run_file, told)
+        try:
+            stages.run()
+        finally:
+            stages.close()
     return _outcome(directory.folder)
 
 
