@@ -50,7 +50,8 @@ def client(service: str, field: str) -> Any:
     if credentials is None:
         cure = "run on a machine with a role, `aws configure sso`, or set AWS_PROFILE"
         raise BadInput(field, True, "true where credentials of AWS are found", cure)
-    endpoints.check_encrypted(f"AWS_ENDPOINT_URL_{service.upper()}", made.meta.endpoint_url)
+    variable = made.meta.service_model.service_id.upper().replace(" ", "_")  # as botocore makes it
+    endpoints.check_encrypted(f"AWS_ENDPOINT_URL_{variable}", made.meta.endpoint_url)
     return made
 
 

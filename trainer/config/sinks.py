@@ -19,7 +19,7 @@ Metrics = Annotated[
 
 NAMESPACE, GROUP = r"^[A-Za-z0-9._/#-][A-Za-z0-9._/#: -]{0,254}$", r"^[A-Za-z0-9._/#-]{1,512}$"
 STREAM, LOG_NAME = r"^[^:*]{1,512}$", r"^[A-Za-z0-9._-]{1,512}$"
-PROJECT = r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$"
+PROJECT = r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$"
 PATTERNS = {
     NAMESPACE: "letters, digits, spaces and . - _ / # :, not starting with a space or colon, at most 255",
     GROUP: "letters, digits and . - _ / #, at most 512",
