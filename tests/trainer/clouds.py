@@ -109,7 +109,24 @@ class Amazon:
             return _error(environ, start_response, "ThrottlingException", "Rate exceeded")
         if self.refused_word is not None and self.refused_word.encode() in plain:
             return _error(environ, start_response, "InvalidParameterValueException", "The value is invalid")
+        if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".PutLogEvents"):
+            return _corrected(self._moto, environ, start_response)
         return self._moto(environ, start_response)
+
+
+def _corrected(moto, environ, start_response):
+    """Moto says the index of the last event that is too old; Amazon's end index is the one after it."""
+    from werkzeug.test import run_wsgi_app
+
+    parts, status, headers = run_wsgi_app(moto, environ)
+    said = json.loads(b"".join(parts))
+    rejected = said.get("rejectedLogEventsInfo", {})
+    if "tooOldLogEventEndIndex" in rejected:
+        rejected["tooOldLogEventEndIndex"] += 1
+    body = json.dumps(said).encode()
+    headers["Content-Length"] = str(len(body))
+    start_response(status, list(headers))
+    return [body]
 
 
 class _Quiet(WSGIRequestHandler):
