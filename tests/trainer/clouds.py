@@ -169,13 +169,15 @@ class Google:
         calls: the methods called, in order.
         gate: calls wait while it is not set.
         blocked: how many wait.
-        oldest_seconds: how old points and entries may be.
+        refused_message: entries with this message are refused.
+        fixed: types of descriptors that cannot be made anew.
     """
 
     def __init__(self, port=0):
         self.descriptors, self.series, self.entries, self.calls = {}, {}, [], []
         self.unavailable = self.blocked = 0
         self.refused_message = None
+        self.fixed = set()
         self.gate = threading.Event()
         self.gate.set()
         self._server = grpc.server(futures.ThreadPoolExecutor(4))
@@ -200,6 +202,8 @@ class Google:
 
     def create_metric_descriptor(self, request, context):
         assert request.name == f"projects/{PROJECT}"
+        if request.metric_descriptor.type in self.fixed:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The metric's labels or unit differ from those it has.")
         self.descriptors[request.metric_descriptor.type] = request.metric_descriptor
         return request.metric_descriptor
 

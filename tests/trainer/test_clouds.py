@@ -14,7 +14,8 @@ from clouds import (
     google,
     google_environment,
 )
-from processes import assert_same_training, finish, train, wait_for_checkpoint
+from processes import assert_same_training, train, wait_for_checkpoint
+from processes import finish as finish_within
 
 from trainer.cli import application
 from trainer.metrics import catalogue
@@ -44,6 +45,13 @@ ALL = {
         "cloud_logging": {"enabled": True},
     },
 }
+
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+def finish(process):
+    return finish_within(process, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +139,7 @@ def test_a_run_does_not_wait_for_clouds_that_hang(both, plain, tmp_path):
     aws, gcp = both
     process = train(tmp_path, "run", SMALL | ALL)
     # Checking the settings asks for the log group, so the services hang only from the training on.
-    assert wait_for_checkpoint(process, tmp_path / "run", 0)
+    assert wait_for_checkpoint(process, tmp_path / "run", 0, timeout=600)
     aws.gate.clear()
     gcp.gate.clear()
     code, output = finish(process)
@@ -145,7 +153,7 @@ def test_a_run_does_not_wait_for_clouds_that_hang(both, plain, tmp_path):
 def test_a_signal_and_a_failure_are_said(both, tmp_path):
     aws, _ = both
     process = train(tmp_path, "run", SMALL | ALL | {"budget.env_steps": 32 * 32 * 100_000})
-    assert wait_for_checkpoint(process, tmp_path / "run", 0)
+    assert wait_for_checkpoint(process, tmp_path / "run", 0, timeout=600)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
     assert code == 75, output

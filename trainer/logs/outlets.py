@@ -44,6 +44,9 @@ def logged(directory: RunDirectory, run_file: RunFile, shown: Progress) -> Itera
     finally:
         directory.moved = before
         log.close()
+        for outlet in outlets:
+            if isinstance(outlet, Batched) and outlet.dropped:
+                shown.message(f"{outlet.name} missed {outlet.dropped} lines")
 
 
 def check(settings: Logs) -> None:

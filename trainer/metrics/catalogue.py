@@ -313,7 +313,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "rl_sink_dropped_records_total",
         "records",
-        "What a sink has lost since the process started: rows, or points and lines of log for a cloud. Absent if none.",
+        "What a sink has lost since the process started: rows, or points on the way to a cloud. Absent if nothing.",
         Kind.COUNTER,
         Group.RUN,
         labels=("sink",),

@@ -33,6 +33,7 @@ def line(message):
 
 
 def opened(told=None, interval_seconds=0.05, **options):
+    options.setdefault("deadline_seconds", 120)  # on a busy machine
     tell = (lambda text: None) if told is None else told.append
     destination = CloudLogging(None, "slipway", RUN.run_id)
     return Batched("Cloud Logging", destination, tell, interval_seconds=interval_seconds, most=100, **options)

@@ -35,6 +35,7 @@ def line(message, seconds=0.0):
 
 
 def opened(told=None, interval_seconds=0.05, **options):
+    options.setdefault("deadline_seconds", 120)  # on a busy machine
     tell = (lambda text: None) if told is None else told.append
     destination = CloudWatchLogs(GROUP, RUN.run_id)
     return Batched("CloudWatch Logs", destination, tell, interval_seconds=interval_seconds, most=100, **options)

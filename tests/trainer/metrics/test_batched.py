@@ -46,6 +46,7 @@ def service():
 
 
 def opened(service, most=100, interval_seconds=0.01, **options):
+    options.setdefault("deadline_seconds", 120)  # on a busy machine
     return Batched("Cloud", service, service.told.append, interval_seconds=interval_seconds, most=most, **options)
 
 

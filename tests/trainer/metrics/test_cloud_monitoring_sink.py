@@ -32,6 +32,7 @@ def impatient(monkeypatch):
 
 
 def opened(names=NAMES, interval_seconds=3600.0, told=None, **options):
+    options.setdefault("deadline_seconds", 120)  # on a busy machine
     tell = (lambda text: None) if told is None else told.append
     return PointsSink("Cloud Monitoring", CloudMonitoring(None, RUN), names, interval_seconds, tell, **options)
 
@@ -85,6 +86,18 @@ def test_descriptors_are_made_once_with_what_the_catalogue_says(service):
         assert found.unit == cloud_monitoring.UNITS[metric.unit]
         assert [label.key for label in found.labels] == list(metric.labels)
         assert (found.metric_kind, found.value_type) == (found.GAUGE, found.DOUBLE)
+
+
+def test_a_descriptor_that_differs_stays_and_points_go_all_the_same(service):
+    kind = f"{PREFIX}rl_score"
+    service.descriptors[kind] = old = cloud_monitoring.descriptor(catalogue.BY_NAME["rl_policy_loss"])
+    service.fixed.add(kind)
+    sink = opened()
+    sink.write(ROW, 1, 1.0)
+    sink.close()
+    assert service.descriptors[kind] is old
+    assert values(service, "rl_score") == [5.0]
+    assert sink.dropped == 0
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -33,6 +33,7 @@ def impatient(monkeypatch):
 
 
 def opened(names=NAMES, interval_seconds=3600.0, told=None, **options):
+    options.setdefault("deadline_seconds", 120)  # on a busy machine
     tell = (lambda text: None) if told is None else told.append
     destination = CloudWatch("Slipway", RUN, interval_seconds)
     return PointsSink("CloudWatch", destination, names, interval_seconds, tell, **options)

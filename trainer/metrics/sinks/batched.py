@@ -1,6 +1,7 @@
 """Records to a service over the network, from a thread of its own: whoever hands them over never waits."""
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import random
@@ -73,6 +74,7 @@ class Batched(Generic[T]):
         deadline_seconds: how long `close` waits for the service.
 
     Attributes:
+        name: of the service.
         dropped: records that were lost: refused, pushed out by newer ones, or not sent by the deadline.
     """
 
@@ -87,7 +89,7 @@ class Batched(Generic[T]):
         gather: Callable[[], Iterable[T]] = lambda: (),
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
-        self._name, self._destination, self._tell = name, destination, tell
+        self.name, self._destination, self._tell = name, destination, tell
         self._interval_seconds, self._most, self._gather = interval_seconds, most, gather
         self._deadline_seconds = deadline_seconds
         self._waiting: collections.deque[T] = collections.deque()
@@ -171,10 +173,10 @@ class Batched(Generic[T]):
             self._sending = 0
         if self._failures:
             self._failures = 0
-            self._tell(f"{self._name} works again")
+            self._say(f"{self.name} works again")
         if lost.records and not self._refusal_told:
             self._refusal_told = True
-            self._tell(f"{self._name} refuses some of what it is sent ({lost.reason}); training goes on")
+            self._say(f"{self.name} refuses some of what it is sent ({lost.reason}); training goes on")
 
     def _failed(self, error: Exception) -> float:
         """Note a failure; how many seconds to pause."""
@@ -183,9 +185,14 @@ class Batched(Generic[T]):
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures, 30), LONGEST_PAUSE_SECONDS)
         self._failures += 1
         if self._failures == 1:
-            self._tell(f"{self._name} fails ({_in_a_line(error)}); training goes on, and what is not sent waits for it")
+            self._say(f"{self.name} fails ({_in_a_line(error)}); training goes on, and what is not sent waits for it")
         # Many machines that lost one service together should not come back together.
         return pause * random.uniform(0.5, 1.0)  # noqa: S311
+
+    def _say(self, text: str) -> None:
+        # A terminal that is gone must not end the thread; the training, which writes there too, ends itself.
+        with contextlib.suppress(OSError, ValueError):
+            self._tell(text)
 
 
 def _in_a_line(error: Exception) -> str:

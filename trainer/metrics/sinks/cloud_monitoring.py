@@ -3,6 +3,7 @@
 Limits are those of https://cloud.google.com/monitoring/quotas (user-defined metrics).
 """
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -112,15 +113,18 @@ class CloudMonitoring:
         return Lost()
 
     def _describe(self, points: Sequence[Point]) -> None:
-        """Make the descriptors that are missing; one that is there already stays as it is."""
-        for metric in {point.sample.metric for point in points}:
+        """Make the descriptors that are missing; one that is there already, and differs, stays as it is."""
+        from google.api_core import exceptions
+
+        for metric in {point.sample.metric.name: point.sample.metric for point in points}.values():
             if metric.name not in self._described:
-                self._client.create_metric_descriptor(
-                    name=f"projects/{self.project}",
-                    metric_descriptor=descriptor(metric),
-                    retry=None,
-                    timeout=google.CALL_SECONDS,
-                )
+                with contextlib.suppress(exceptions.AlreadyExists, exceptions.InvalidArgument):
+                    self._client.create_metric_descriptor(
+                        name=f"projects/{self.project}",
+                        metric_descriptor=descriptor(metric),
+                        retry=None,
+                        timeout=google.CALL_SECONDS,
+                    )
                 self._described.add(metric.name)
 
     def _end(self, point: Point) -> float:
