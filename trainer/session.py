@@ -218,13 +218,16 @@ def _train(at: Located, hold: Hold, progress: Progress) -> Outcome:
 
 def _train_one(directory: RunDirectory, hold: Hold, progress: Progress) -> End:
     """One run; its lock is held."""
+    from trainer.logs import outlets
     from trainer.stages import Stages
 
-    stages = Stages(directory, directory.run_file(), progress, hold)
-    try:
-        return stages.run()
-    finally:
-        stages.close()
+    run_file = directory.run_file()
+    with outlets.logged(directory, run_file, progress) as told:
+        stages = Stages(directory, run_file, told, hold)
+        try:
+            return stages.run()
+        finally:
+            stages.close()
 
 
 def _train_group(folder: Path, hold: Hold, progress: Progress) -> None:

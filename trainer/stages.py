@@ -10,6 +10,7 @@ from trainer.errors import BadInput, SlipwayError
 from trainer.evaluation import protocol
 from trainer.loop import Counters, End, Loop
 from trainer.metrics.sinks.base import Sink
+from trainer.metrics.sinks.exporters import open_exporters
 from trainer.metrics.sinks.fanout import open_sinks
 from trainer.preemption import Preempted, Preemption
 from trainer.progress import Progress
@@ -64,7 +65,7 @@ class Stages:
         """Go on from the newest checkpoint to the end, or as far as budget and signals allow.
 
         Raises:
-            BadInput: if a port is taken.
+            BadInput: if a port is taken, or a cloud that metrics go to is not set up.
             SlipwayError: if anything fails; the run is then marked as failed, and what was saved stays.
         """
         with self._preemption as preemption:
@@ -215,17 +216,12 @@ class Stages:
         files.write_json(self._directory.provenance, provenance.collect(self._run_file.budget.price_usd_per_hour))
 
     def _exporters(self) -> dict[str, Sink]:
-        settings = self._run_file.sinks.prometheus
-        if not settings.enabled:
-            return {}
-        from trainer.metrics.sinks.prometheus import PrometheusSink
-
         info = {
             "run_id": self._directory.run_id,
             "env_id": self._run_file.env.id,
             "algorithm": self._run_file.agent.algorithm,
         }
-        return {"Prometheus": PrometheusSink(info, settings.host, settings.port)}
+        return open_exporters(self._run_file.sinks, info, self._progress.message)
 
     def _saved(self, counters: Counters) -> None:
         self._directory.move(

@@ -50,21 +50,22 @@ def check(run_file: RunFile) -> None:
         found = [_not_offered(*item, env_id) for item in asked if item[0] not in offered]
     if found:
         raise explain.together(found)
-    _check_port(run_file)
+    _check_sinks(run_file)
 
 
-def _check_port(run_file: RunFile) -> None:
-    """Find out whether the metrics could be served, by doing so for a moment.
+def _check_sinks(run_file: RunFile) -> None:
+    """Find out whether metrics and logs could go where they should, by opening all sinks for a moment.
 
     Raises:
-        BadInput: if the port is taken or not allowed, or the host is not this machine's.
+        BadInput: if a port is taken, or a cloud is not set up, or has no such log group.
     """
-    settings = run_file.sinks.prometheus
-    if settings.enabled:
-        from trainer.metrics.sinks.prometheus import PrometheusSink
+    from trainer.logs import outlets
+    from trainer.metrics.sinks.exporters import open_exporters
 
-        info = {"run_id": "", "env_id": run_file.env.id, "algorithm": run_file.agent.algorithm}
-        PrometheusSink(info, settings.host, settings.port).close()
+    info = {"run_id": "", "env_id": run_file.env.id, "algorithm": run_file.agent.algorithm}
+    for sink in open_exporters(run_file.sinks, info, lambda _: None).values():
+        sink.close()
+    outlets.check(run_file.sinks.logs)
 
 
 def action_kind(env_id: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trainer.config import schema
+from trainer.config import schema, yaml_text
 from trainer.config.section import Contradiction
 from trainer.errors import MISSING, BadInput, BadInputs, SlipwayError, nearest
 
@@ -115,7 +115,7 @@ def _cure(path: Path, node: schema.Node | None, value: object) -> str:
         if near is not None:
             return f"set {field} to {near}"
     if node is not None and "default" in node and not isinstance(node["default"], dict | list):
-        default = "null" if node["default"] is None else str(node["default"]).lower()
+        default = yaml_text.inline(node["default"])
         return f"set {field} to such a value, or leave it out to get {default}"
     if isinstance(value, str) and node is not None and "integer" in schema.allowed(node):
         return f"write {field} without quotes"

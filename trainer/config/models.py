@@ -24,6 +24,7 @@ from trainer.config.section import (
     refuse,
 )
 from trainer.config.self_labelling import SelfLabelling
+from trainer.config.sinks import CloudMonitoring, CloudWatch, Logs
 from trainer.retention import Retention
 
 TRAINING_SEEDS = 1 << 30
@@ -371,10 +372,13 @@ class Prometheus(Section):
 
 
 class Sinks(Section):
-    """Where metrics go besides `metrics.jsonl`."""
+    """Where metrics go besides `metrics.jsonl`, and what the run says."""
 
     tensorboard: bool = Field(default=True, description="Write TensorBoard files into the run's `events/`.")
     prometheus: Prometheus = Field(default_factory=Prometheus, description="Prometheus exporter.")
+    cloudwatch: CloudWatch = Field(default_factory=CloudWatch, description="Amazon CloudWatch.")
+    cloud_monitoring: CloudMonitoring = Field(default_factory=CloudMonitoring, description="Google Cloud Monitoring.")
+    logs: Logs = Field(default_factory=Logs, description="Structured logs.")
 
 
 class RunFile(Section):

@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trainer.config.models import RunFile
+from trainer.config import sinks
+from trainer.config.models import NAME_PATTERN, RunFile
 
 Node = Mapping[str, Any]
 _ARTICLES = {"integer": "a whole number", "number": "a number", "string": "a word", "boolean": "true or false"}
@@ -73,6 +74,11 @@ def allowed(node: Node) -> str:
     return words[0] if len(words) == 1 else ", or ".join([", ".join(words[:-1]), words[-1]])
 
 
+_PATTERNS = {
+    NAME_PATTERN: "letters, digits, dots, dashes and underscores, starting with a letter or digit, at most 100",
+    **sinks.PATTERNS,
+}
+"""Regular expressions in words."""
 _BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 
 
@@ -116,7 +122,7 @@ def _words(node: Node) -> str:
             return f"a list of {_count(node)}, each {allowed(node['items'])}"
         case "string":
             if "pattern" in node:
-                return "letters, digits, dots, dashes and underscores, starting with a letter or digit, at most 100"
+                return _PATTERNS[node["pattern"]]
             return "a word that is not empty" if node.get("minLength") else "a word"
         case kind:
             return _ARTICLES.get(str(kind), "any value") + _range(node)

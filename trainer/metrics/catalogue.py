@@ -311,6 +311,16 @@ METRICS: tuple[Metric, ...] = (
         format=Format.MONEY,
     ),
     Metric(
+        "rl_sink_dropped_records_total",
+        "records",
+        "What a sink has lost since the process started: rows, or points on the way to a cloud. Absent if nothing.",
+        Kind.COUNTER,
+        Group.RUN,
+        labels=("sink",),
+        better=Better.LOWER,
+        format=Format.COUNT,
+    ),
+    Metric(
         "rl_run_info",
         "",
         "Which run this is; the value is always 1.",
@@ -339,6 +349,24 @@ LEARNED: Mapping[str, str] = {
 """What learners report, by the names of their signals; each algorithm reports some of them."""
 ALWAYS = ("learning_rate", "gradient_steps", "replay_transitions")
 """Signals that mean something in an iteration without a gradient step."""
+
+ESSENTIAL = (
+    "rl_score",
+    "rl_optimality_gap_ratio",
+    "rl_episode_return_mean",
+    "rl_eval_score_mean",
+    "rl_env_steps_total",
+    "rl_env_steps_per_second",
+    "rl_checkpoint_timestamp_seconds",
+    "rl_cost_usd_total",
+    "rl_sink_dropped_records_total",
+)
+"""What alarms and a glance need, where each metric costs money."""
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "essential": ESSENTIAL,
+    "all": tuple(metric.name for metric in METRICS if metric.kind is not Kind.INFO),
+}
+"""Words that stand for many metrics."""
 
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
 _ORDER: Mapping[str, int] = {metric.name: index for index, metric in enumerate(METRICS)}
@@ -402,6 +430,20 @@ def parse(key: str) -> Sample:
     if len(sample.label_values) != len(metric.labels) or sample.key != key:
         raise UnknownMetricError(key)
     return sample
+
+
+def chosen(words: Iterable[str]) -> tuple[str, ...]:
+    """The names of metrics that names, and words of `CHOICES`, stand for, in the catalogue's order.
+
+    Raises:
+        UnknownMetricError: if one is neither, or names what is no number.
+    """
+    names: set[str] = set()
+    for word in words:
+        if word not in CHOICES and word not in CHOICES["all"]:
+            raise UnknownMetricError(word)
+        names.update(CHOICES.get(word, (word,)))
+    return tuple(sorted(names, key=_ORDER.__getitem__))
 
 
 def in_order(keys: Iterable[str]) -> list[str]:

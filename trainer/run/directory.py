@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class RunDirectory:
         self.policy_picture = folder / "policy.json"
         self.model = folder / "model"
         self.report = folder / "report.html"
+        self.moved: Callable[[Status], object] = lambda _: None
+        """Told each new status, once it is written."""
 
     @property
     def run_id(self) -> str:
@@ -115,6 +117,7 @@ class RunDirectory:
         """
         status = self.status().moved(state, **changes)
         self.write_status(status)
+        self.moved(status)
         return status
 
     def check_resumable(self) -> Status:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.config import load
-from trainer.config.models import RunFile
+from trainer.config.models import RunFile, Sinks
 from trainer.errors import BadInput, SlipwayError
 from trainer.run import files
 from trainer.run.directory import first_files, lock_folder, make_folder
@@ -259,11 +259,8 @@ class Study:
         """The run file with a trial's values; it is measured in equal parts, and serves no metrics."""
         run_file = spaces.applied(self.settings.run_file, values)
         every = -(-run_file.iterations // self.settings.parts)
-        sinks = run_file.sinks.model_copy(
-            update={"tensorboard": False, "prometheus": run_file.sinks.prometheus.model_copy(update={"enabled": False})}
-        )
         evaluation = run_file.evaluation.model_copy(update={"interval_iterations": every})
-        return run_file.model_copy(update={"evaluation": evaluation, "sinks": sinks})
+        return run_file.model_copy(update={"evaluation": evaluation, "sinks": Sinks(tensorboard=False)})
 
     def _write_best(self, best: Record) -> None:
         comment = (

@@ -13,7 +13,7 @@ from trainer.metrics.catalogue import METRICS, Format, Kind, UnknownMetricError
 REPOSITORY = Path(__file__).parents[3]
 TASK_UNITS = {"", "score", "reward"}
 """Units that stand in no name: none, and those that depend on the task."""
-BASE_UNITS = {"seconds", "ratio", "steps", "episodes", "nats", "usd", "steps_per_second", "transitions"}
+BASE_UNITS = {"seconds", "ratio", "steps", "episodes", "nats", "usd", "steps_per_second", "transitions", "records"}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -81,6 +81,16 @@ def test_the_order_is_the_catalogues():
     assert catalogue.in_order(keys) == ["rl_score", "rl_policy_loss", "rl_env_steps_total"]
 
 
+def test_words_and_names_stand_for_metrics_in_the_catalogues_order():
+    assert set(catalogue.chosen(["essential"])) == set(catalogue.ESSENTIAL)
+    assert catalogue.chosen(["rl_env_steps_total", "rl_score", "rl_score"]) == ("rl_score", "rl_env_steps_total")
+    everything = catalogue.chosen(["essential", "all"])
+    assert everything == tuple(metric.name for metric in METRICS if metric.kind is not Kind.INFO)
+    for wrong in ("rl_scores", "rl_run_info", ""):
+        with pytest.raises(UnknownMetricError):
+            catalogue.chosen([wrong])
+
+
 def test_the_reference_page_is_current():
     page = REPOSITORY / "docs" / "reference" / "metrics.md"
     assert page.read_text() == reference.table(), (
@@ -109,5 +119,14 @@ def test_the_reference_page_is_made_by_its_command():
 )
 def test_importing_brings_no_heavy_library(module):
     program = f"import sys, {module}; print([m for m in ('tensorflow', 'matplotlib', 'scipy') if m in sys.modules])"
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout == "[]\n"
+
+
+def test_what_the_clouds_need_is_imported_only_for_them():
+    program = (
+        "import sys, trainer.cli, trainer.logs.outlets, trainer.metrics.sinks.exporters\n"
+        "print([m for m in ('boto3', 'botocore', 'google.auth', 'grpc') if m in sys.modules])"
+    )
     command = [sys.executable, "-c", program]
     assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout == "[]\n"

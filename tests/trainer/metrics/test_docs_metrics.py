@@ -1,5 +1,7 @@
 """The commands of docs/metrics.md, run as they stand there."""
 
+import datetime
+import json
 import os
 import re
 import subprocess
@@ -8,9 +10,13 @@ import time
 import urllib.request
 from pathlib import Path
 
+import clouds
 import pytest
 
+from trainer.config import check, load, yaml_text
+from trainer.logs.lines import Line, Run, Severity
 from trainer.metrics.reference import table
+from trainer.metrics.sinks import cost
 from trainer.metrics.sinks.jsonl import JsonlSink
 from trainer.metrics.sinks.prometheus import PrometheusSink
 from trainer.metrics.sinks.tensorboard import TensorBoardSink
@@ -93,6 +99,46 @@ def test_tensorboard_shows_the_run(run):
             server.terminate()
     assert '"RUN/events": {' in tags
     assert "outcome/rl_score" in tags
+
+
+@pytest.fixture
+def clouds_that_answer(monkeypatch, tmp_path):
+    with clouds.amazon() as aws, clouds.google() as gcp:
+        clouds.amazon_environment(monkeypatch, aws.address, tmp_path)
+        clouds.google_environment(monkeypatch, gcp.address)
+        aws.client("logs").create_log_group(logGroupName="/slipway/runs")
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["sinks.cloudwatch", "sinks.cloud_monitoring", "sinks.logs.stdout"])
+def test_the_commands_for_the_clouds_pass_all_checks(clouds_that_answer, setting, tmp_path):
+    command = block("sh", f"--set {setting}")
+    assert command.startswith("slipway train ")
+    resolved = yaml_text.parse(shell(f"{command.strip()} --dry-run", tmp_path), "the output")["sinks"]
+    name = setting.split(".")[1]
+    assert resolved[name]["stdout" if name == "logs" else "enabled"] is True
+
+
+@pytest.mark.parametrize("section", ["cloudwatch:\n    enabled", "cloud_monitoring:", "logs:"])
+def test_the_settings_for_the_clouds_are_settings(clouds_that_answer, section):
+    settings = yaml_text.parse(block("yaml", section), "the page")
+    run_file = load.validate({"env": "gymnasium:CartPole-v1", **settings})
+    check.check(run_file)
+    (name,) = settings["sinks"]
+    assert set(settings["sinks"][name]) | {"stdout"} >= set(run_file.sinks.model_dump()[name])
+
+
+def test_the_line_of_log_is_as_written():
+    shown = json.loads(block("json", '"severity"'))
+    run = Run(shown["run_id"], shown["env_id"], shown["algorithm"])
+    when = datetime.datetime.fromisoformat(shown["time"]).timestamp()
+    line = Line(run, when, Severity(shown["severity"]), shown["message"], shown["step"], shown["fields"])
+    assert line.encode() == block("json", '"severity"').strip()
+
+
+def test_the_costs_are_as_computed():
+    assert cost.table() in PAGE
 
 
 def test_the_reference_is_as_generated():

@@ -50,6 +50,28 @@ def test_a_failing_watcher_is_told_once_tried_ever_less_and_comes_back(tmp_path)
     assert len(jsonl.read(tmp_path / "m.jsonl")) == 64
 
 
+def test_what_watchers_have_lost_is_part_of_the_rows(tmp_path):
+    class Lossy(Flaky):
+        broken, dropped = False, 0
+
+        def __init__(self):
+            self.tries, self.steps, self.rows = 0, [], []
+
+        def write(self, row, step, wall_time_seconds):
+            self.rows.append(row)
+
+    lossy, told = Lossy(), []
+    sinks = SinkSet(JsonlSink(tmp_path / "m.jsonl"), {"Cloud Monitoring": lossy}, told.append)
+    sinks.write({"rl_score": 1.0}, 1, 1.0)
+    lossy.dropped = 7
+    sinks.write({"rl_score": 1.0}, 2, 1.0)
+    sinks.close()
+    lost = 'rl_sink_dropped_records_total{sink="Cloud Monitoring"}'
+    assert [row.get(lost) for row in jsonl.read(tmp_path / "m.jsonl")] == [None, 7]
+    assert [row.get(lost) for row in lossy.rows] == [None, 7]
+    assert told == ["Cloud Monitoring missed 7 points; m.jsonl has all rows"]
+
+
 def test_a_watcher_that_cannot_flush_does_no_harm(tmp_path):
     told = []
     sinks = SinkSet(JsonlSink(tmp_path / "m.jsonl"), {"Watcher": Flaky()}, told.append)

@@ -38,6 +38,7 @@ def test_before_the_first_row_there_is_the_run(sink):
 def test_every_metric_of_the_catalogue_arrives_with_its_kind_and_help(sink):
     row = {m.name: float(i) for i, m in enumerate(METRICS) if not m.labels}
     row |= {catalogue.sample_key("rl_phase_duration_seconds", phase=phase): 0.5 for phase in ("rollout", "learn")}
+    row[catalogue.sample_key("rl_sink_dropped_records_total", sink="CloudWatch")] = 3.0
     sink.write(row | {"iteration": 7}, 1024, 1.0)
     families = scrape(sink)
     for metric in METRICS:

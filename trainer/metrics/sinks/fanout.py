@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from trainer.metrics.catalogue import sample_key
 from trainer.metrics.sinks.base import Sink
 from trainer.metrics.sinks.jsonl import JsonlSink
 
 LONGEST_PAUSE_ROWS = 256
+LOST = "rl_sink_dropped_records_total"
 
 
 @dataclasses.dataclass
@@ -22,6 +24,11 @@ class Watcher:
     """Rows that it did not take."""
     _in_a_row: int = 0
     _pause_rows: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Rows that it did not take, and what it lost itself on the way to a service."""
+        return self.dropped + int(getattr(self.sink, "dropped", 0))
 
     def write(self, row: Mapping[str, float], step: int, wall_time_seconds: float) -> Exception | None:
         """Offer a row; after a failure, leave out 1, 2, 4, ... rows before the next try.
@@ -60,7 +67,7 @@ class Watcher:
 
 
 class SinkSet:
-    """Hands each row to the record, then to the watchers.
+    """Hands each row to the record, then to the watchers; what watchers have lost is part of it.
 
     The record's errors pass on: a run without its record is no run. A watcher's errors are counted, told once, and
     followed by a growing pause.
@@ -83,6 +90,8 @@ class SinkSet:
             SlipwayError: if the record cannot be written.
             UnknownMetricError: if the row has a key that the catalogue has not; no sink then has the row.
         """
+        lost = {sample_key(LOST, sink=watcher.name): watcher.lost for watcher in self.watchers if watcher.lost}
+        row = {**row, **lost}
         self.record.write(row, step, wall_time_seconds)
         for watcher in self.watchers:
             self._report(watcher, watcher.write(row, step, wall_time_seconds))
@@ -110,6 +119,8 @@ class SinkSet:
             self._report(watcher, watcher.close())
             if watcher.dropped:
                 self._tell(f"{watcher.name} missed {watcher.dropped} rows; {self.record.path.name} has them all")
+            if late := watcher.lost - watcher.dropped:
+                self._tell(f"{watcher.name} missed {late} points; {self.record.path.name} has all rows")
         self.record.close()
 
     def _report(self, watcher: Watcher, error: Exception | None) -> None:
