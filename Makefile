@@ -5,9 +5,10 @@ SHELL := /bin/bash
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 PYTHON ?= python3.11
+EXPORT := $(UV) export --quiet --frozen --offline --no-emit-project --no-header --no-annotate
 SYNC := $(UV) sync --quiet --frozen --compile-bytecode
 
-.PHONY: help train test lint types format docs bench bench-learning soak hooks clean
+.PHONY: help train test lint types format docs requirements bench bench-learning soak hooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,11 @@ docs: .venv/.dev ## Make the generated pages of the docs anew
 	.venv/bin/python -m trainer.config.algorithms > docs/algorithms.md
 	.venv/bin/python -m trainer.metrics.reference > docs/reference/metrics.md
 	.venv/bin/python -m trainer.cli.reference > docs/reference/cli.md
+
+requirements: | $(UV) ## Export what bundles carry from uv.lock: every package with its hashes
+	$(EXPORT) --no-dev > trainer/bundle/requirements/trainer.txt
+	$(EXPORT) --no-dev --extra gpu > trainer/bundle/requirements/trainer-gpu.txt
+	$(EXPORT) --only-group node > trainer/bundle/requirements/node.txt
 
 soak: .venv/.dev ## Kill and resume for a long time (an hour or so)
 	.venv/bin/pytest -m soak
