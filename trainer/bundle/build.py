@@ -118,14 +118,14 @@ def _content(run_file: RunFile, run_id: str, gpu: bool) -> dict[str, bytes | Pat
 
 def _manifest(content: dict[str, bytes | Path], run_id: str, gpu: bool, with_wheels: bool) -> dict[str, Any]:
     sums = {name: archive.sha256(data) for name, data in sorted(content.items())}
-    packages = [name for name in sums if name.endswith(".whl") and "/" not in name]
-    decided = "".join(sums[name] for name in (*packages, REQUIREMENTS))
-    version = packages[0].split("-")[1]
+    package = next(name for name in sums if name.endswith(".whl") and "/" not in name)
+    version = package.split("-")[1]
     return {
         "format": FORMAT,
         "version": version,
-        "environment": f"{version}-{hashlib.sha256(decided.encode()).hexdigest()[:12]}",
-        "wheel": packages[0],
+        # What takes minutes to install is shared by all bundles with the same requirements.
+        "environment": f"{version}-{sums[REQUIREMENTS][:12]}",
+        "wheel": package,
         "run_id": run_id,
         "gpu": gpu,
         "wheelhouse": with_wheels,

@@ -48,7 +48,7 @@ def bundle(
 ) -> None:
     """Pack what a node needs to train: slipway, hashed requirements, the node playbook and the run file.
 
-    The same input gives the same bytes. Beside the archive comes its checksum, and with --sign the checksum's signature.
+    The same input gives the same bytes. Beside the archive comes its checksum, and with --sign the signature of that.
     """
     if check is not None:
         if runfile or out or sign:

@@ -1,5 +1,7 @@
 """`slipway train`."""
 
+from pathlib import Path
+
 import click
 
 from trainer.cli import output
@@ -40,6 +42,7 @@ from trainer.cli.parameters import (
 )
 @click.option("--store", envvar=STORE_VARIABLE, show_envvar=True, metavar="URI", help="Folder for the run's folder.")
 @click.option("--run-id", metavar="ID", help="The run's id; one is made if left out.")
+@click.option("--or-resume", is_flag=True, help="Go on with the run of this --run-id if the store has it already.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the resolved run file, and write nothing.")
 @json_option
 @quiet_option
@@ -50,6 +53,7 @@ def train(
     seeds: int,
     store: str | None,
     run_id: str | None,
+    or_resume: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -57,16 +61,19 @@ def train(
     """Train an agent; evaluate, export and report it.
 
     Takes a run file in YAML, the name of a preset, or the id of an environment, which gets its preset.
-    Ctrl-C or SIGTERM saves a checkpoint and stops; `slipway resume` goes on exactly there.
+    Ctrl-C or SIGTERM saves a checkpoint and stops; `slipway resume` goes on exactly there. With --or-resume the same
+    command does both, and nothing more once the run is finished.
     """
     from trainer.config import check, load, source
-    from trainer.run import directory, group, ids
+    from trainer.run import directory, existing, group, ids
     from trainer.store import resolve
 
     # All this is refused before TensorFlow is imported where it can be, so that a mistake shows at once.
     run_file = source.run_file(runfile, settings, seed, store)
     group.with_seeds(run_file, seeds)
     place = resolve(run_file.store)
+    if or_resume and not dry_run and (folder := existing.find(place, run_id, run_file)):
+        return _go_on(folder, as_json, quiet)
     if run_id is not None:
         directory.check_free(place.folder(ids.check(run_id)))
     place.check_writable()
@@ -81,4 +88,21 @@ def train(
 
     shown = progress.make(silent=quiet or as_json)
     outcome = session.train(run_file, run_id=run_id, training_seeds=seeds, progress=shown)
+    return output.finish(outcome, as_json, quiet)
+
+
+def _go_on(folder: Path, as_json: bool, quiet: bool) -> int:
+    """Resume a run, unless it is finished."""
+    from trainer.run import existing, resumable
+
+    if existing.is_finished(folder):
+        if as_json:
+            output.print_json({"run": str(folder), "state": "finished"})
+        else:
+            click.echo(f"{folder.name} is finished already.")
+        return 0
+    resumable.check(folder)
+    from trainer import progress, session
+
+    outcome = session.resume(folder, progress=progress.make(silent=quiet or as_json))
     return output.finish(outcome, as_json, quiet)
