@@ -39,7 +39,7 @@ def ended(name: str, run_id: str, hook: str, record: Path | None) -> dict[str, A
         "hook": hook,
     }
     if not outcome.is_final:
-        return {**said, "done": "nothing: the run can go on"}
+        return {**said, "done": "nothing: the run goes on, or can"}
     if hook == POWER_OFF and record is not None and _recorded(record) == (run_id, outcome):
         return {**said, "done": "nothing: it was switched off for this before"}
     # Recorded first: a machine that switches off may not come to it afterwards.

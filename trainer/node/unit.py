@@ -6,9 +6,10 @@ import subprocess
 
 from trainer.errors import BadInput, ExitCode, SlipwayError
 
-PROPERTIES = ("LoadState", "Result", "ExecMainCode", "ExecMainStatus")
+PROPERTIES = ("LoadState", "ActiveState", "Job", "Result", "ExecMainCode", "ExecMainStatus")
 EXITED = "1"
 """`ExecMainCode` of a process that ended by itself: CLD_EXITED."""
+ENDED = ("inactive", "failed")
 
 
 class Outcome(enum.StrEnum):
@@ -18,13 +19,13 @@ class Outcome(enum.StrEnum):
     STOPPED_BY_BUDGET = "stopped-by-budget"
     BAD_INPUT = "bad-input"
     FAULT = "fault"
-    RESTARTED_TOO_OFTEN = "restarted-too-often"
     STOPPED = "stopped"  # by an operator, or as the machine goes down: the run can go on
+    RESTARTED = "restarted"
 
     @property
     def is_final(self) -> bool:
         """Whether nothing more is to be expected of the run on this machine."""
-        return self is not Outcome.STOPPED
+        return self not in (Outcome.STOPPED, Outcome.RESTARTED)
 
 
 OUTCOMES = {
@@ -59,8 +60,9 @@ def outcome(found: dict[str, str]) -> Outcome:
 
     Source: systemd.exec(5), "Environment variables set or propagated by the service manager", for `Result`.
     """
-    if found["Result"] == "start-limit-hit":
-        return Outcome.RESTARTED_TOO_OFTEN
+    # systemd before 254 passes through `inactive` as it restarts a unit, and tells OnSuccess= so.
+    if found["ActiveState"] not in ENDED or found["Job"]:
+        return Outcome.RESTARTED
     status = int(found["ExecMainStatus"])
     if found["ExecMainCode"] == EXITED:
         return OUTCOMES.get(ExitCode(status), Outcome.FAULT) if status in set(ExitCode) else Outcome.FAULT
