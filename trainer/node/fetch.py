@@ -7,7 +7,6 @@ Endpoints follow the variables of the clouds' own tools: `AWS_ENDPOINT_URL_S3`, 
 
 import hashlib
 import hmac
-import itertools
 import json
 import os
 import shutil
@@ -18,32 +17,32 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 TIMEOUT_SECONDS = 30
 ATTEMPTS = 5
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
-def open_url(url: str, headers: Mapping[str, str], method: str = "GET") -> IO[bytes]:
+def open_url(url: str, headers: Mapping[str, str], method: str = "GET") -> Any:
     """The answer to a request; a fault of the network or the server is met by trying again."""
     request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310 (what the clouds offer)
-    for attempt in itertools.count(1):
+    attempt = 1
+    while True:
         try:
-            answer: IO[bytes] = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)  # noqa: S310
-            return answer
+            return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)  # noqa: S310
         except (urllib.error.URLError, TimeoutError) as error:
             refused = isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
             if refused or attempt == ATTEMPTS:
                 raise
         time.sleep(2**attempt)
-    raise AssertionError("never reached")
+        attempt += 1
 
 
 def text(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
     """The answer's text."""
     with open_url(url, headers, method) as answer:
-        return answer.read().decode()
+        return str(answer.read().decode())
 
 
 def s3(bucket: str, key: str) -> tuple[str, dict[str, str]]:
@@ -104,8 +103,11 @@ def fetch(uri: str, path: str) -> None:
     url, headers = {"s3": s3, "gs": gs}[parts.scheme](parts.netloc, parts.path.lstrip("/"))
     partly = Path(f"{path}.partly")
     with open_url(url, headers) as answer, partly.open("wb") as file:
-        # http.client tells of a connection that broke off: IncompleteRead.
         shutil.copyfileobj(answer, file, 1 << 20)
+        # Python's HTTP says nothing of a connection that breaks off while it is read in parts.
+        expected = answer.headers.get("Content-Length")
+        if expected is not None and file.tell() != int(expected):
+            raise OSError(f"{file.tell()} of {expected} bytes came")
     partly.replace(path)
 
 
