@@ -16,7 +16,7 @@ help: ## List the targets
 train: .venv/.trainer ## Install the trainer, train an agent on the lost-sales task, evaluate, export, report
 	@.venv/bin/slipway train lost-sales-ppo
 
-test: .venv/.dev .tools/.browser ## Install what testing needs, and run the whole suite
+test: .venv/.dev .tools/.browser .tools/.hosts .tools/.wheelhouse ## Install what testing needs, and run the whole suite
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -82,4 +82,23 @@ $(UV):
 	  $$as_root apt-get update -qq >/dev/null && \
 	  $$as_root apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; } || { \
 	  echo "make: install Chromium first: apt-get install chromium chromium-driver" >&2; exit 2; }
+	@touch $@
+
+# Nodes are tested on real Debian hosts: systemd-nspawn over one image, packages from a folder of wheels.
+.tools/.hosts: tests/onprem/image.sh | $(UV)
+	@as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
+	command -v systemd-nspawn >/dev/null && command -v mmdebstrap >/dev/null || { \
+	  echo "Installing systemd-container and mmdebstrap ..."; \
+	  $$as_root apt-get update -qq >/dev/null && \
+	  $$as_root apt-get install -y -qq --no-install-recommends systemd-container mmdebstrap >/dev/null; } || { \
+	  echo "make: install them first: apt-get install systemd-container mmdebstrap" >&2; exit 2; }; \
+	echo "Making a Debian host for tests ..."; \
+	$$as_root tests/onprem/image.sh .tools/hosts/bookworm
+	@touch $@
+
+.tools/.wheelhouse: trainer/bundle/requirements/trainer.txt trainer/bundle/requirements/node.txt | $(UV)
+	@echo "Downloading wheels for that host ..."
+	@rm -rf .tools/wheelhouse
+	@for file in $^; do .tools/bin/pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	  --require-hashes --requirement $$file --dest .tools/wheelhouse || exit 1; done
 	@touch $@

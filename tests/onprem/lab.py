@@ -44,7 +44,7 @@ class Host:
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, self.root], check=True)
         try:
             (self.root / "etc/hostname").write_text(f"{self.name}\n")
-            self._boot()
+            self.boot()
         except BaseException:
             self.__exit__()
             raise
@@ -103,7 +103,8 @@ class Host:
         hybrid = [CGROUPS / name for name in ("systemd", "unified") if (CGROUPS / name).is_dir()]
         return hybrid or [CGROUPS]
 
-    def _boot(self):
+    def boot(self):
+        """Switch it on; what it wrote before is there."""
         # Without a machined each host must have a control group of its own.
         scopes = [hierarchy / self._group for hierarchy in self._hierarchies()]
         for scope in scopes:

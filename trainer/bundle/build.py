@@ -16,6 +16,8 @@ from trainer.run import files, ids, provenance
 HERE = Path(__file__).parent
 FORMAT = 1
 SUFFIX = ".tar.gz"
+LONGEST_NAME = 255 - len(".sha256.sig")
+"""In bytes: file systems take 255, and the signature's name is the longest."""
 MANIFEST, RUN_FILE = "manifest.json", "run.yaml"
 REQUIREMENTS, NODE_REQUIREMENTS = "requirements.txt", "node-requirements.txt"
 PLAYBOOK, ROLE = "node.yml", "roles/trainer"
@@ -80,6 +82,8 @@ def check_out(out: Path) -> None:
     """
     if not out.name.endswith(SUFFIX) or out.name == SUFFIX:
         raise BadInput("--out", str(out), f"a name that ends in {SUFFIX}", f"write --out bundle{SUFFIX}")
+    if len(os.fsencode(out.name)) > LONGEST_NAME:
+        raise BadInput("--out", out.name, f"a name of at most {LONGEST_NAME} bytes", "choose a shorter one")
     with contextlib.suppress(OSError):
         if out.exists() or out.is_symlink():
             raise BadInput("--out", str(out), "a file that is not there yet", "remove it, or choose another name")

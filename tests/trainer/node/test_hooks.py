@@ -63,10 +63,10 @@ def test_what_the_api_of_auto_scaling_does_not_do_is_said(group, monkeypatch):
 
 def test_without_a_metadata_service_that_is_said(monkeypatch, no_credentials):
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(SlipwayError, match="the metadata service does not say token: .*refused"):
+    with pytest.raises(SlipwayError, match=r"the metadata service does not say token: .*refused"):
         hooks.scale_in_asg()
     monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:9")
-    with pytest.raises(SlipwayError, match="the metadata service does not say created-by: .*refused"):
+    with pytest.raises(SlipwayError, match=r"the metadata service does not say created-by: .*refused"):
         hooks.scale_in_mig()
 
 
