@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {"envs": {"trainer", "infra", "benchmarks"}, "trainer": {"infra", "benchmarks"}}
-LIGHT = ("trainer.cli", "trainer.config", "trainer.metrics", "trainer.report", "trainer.run", "trainer.store")
+LIGHT = (
+    *("trainer.bundle", "trainer.cli", "trainer.config", "trainer.metrics", "trainer.node", "trainer.report"),
+    *("trainer.run", "trainer.store"),
+)
 LIGHT_ALONE = ("envs", "envs.registry", "envs.parameters", "trainer.backend", "trainer.doctor", "trainer.errors")
 HEAVY = {"tensorflow", "tf_agents", "tf_keras", "tensorflow_probability"}
 

@@ -19,8 +19,8 @@ IMAGE, WHEELHOUSE = ROOT / ".tools/hosts/bookworm", ROOT / ".tools/wheelhouse"
 TRAIN, ENDED = "slipway-train.service", "slipway-ended.service"
 STORE = "/var/lib/slipway/runs"
 PLAYBOOK = "/var/lib/slipway-node/bundle/ansible/node.yml"
-TINY = {"agent.num_envs": 8, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "checkpoint.interval_iterations": 1}
-TINY |= {"evaluation.seeds": 2, "evaluation.episodes_per_seed": 1, "budget.env_steps": 1024}
+TINY = {"agent.num_envs": 8, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "budget.env_steps": 1024}
+TINY |= {"evaluation.seeds": 2, "evaluation.episodes_per_seed": 1, "checkpoint.interval_iterations": 1}
 
 pytestmark = [
     pytest.mark.slow,
