@@ -8,10 +8,12 @@ FAKE_GCS_SERVER_VERSION := v1.52.3
 FAKE_GCS_SERVER := .tools/bin/fake-gcs-server
 EC2_METADATA_MOCK_VERSION := v1.13.0
 EC2_METADATA_MOCK := .tools/bin/ec2-metadata-mock
+STAND_INS := $(FAKE_GCS_SERVER) $(EC2_METADATA_MOCK) .tools/.hosts .tools/.wheelhouse
 PYTHON ?= python3.11
+EXPORT := $(UV) export --quiet --frozen --offline --no-emit-project --no-header --no-annotate
 SYNC := $(UV) sync --quiet --frozen --compile-bytecode
 
-.PHONY: help train test lint types format docs bench bench-learning soak hooks clean
+.PHONY: help train test lint types format docs requirements bench bench-learning soak hooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +21,7 @@ help: ## List the targets
 train: .venv/.trainer ## Install the trainer, train an agent on the lost-sales task, evaluate, export, report
 	@.venv/bin/slipway train lost-sales-ppo
 
-test: .venv/.dev .tools/.browser $(FAKE_GCS_SERVER) $(EC2_METADATA_MOCK) ## Install what testing needs, run the suite
+test: .venv/.dev .tools/.browser $(STAND_INS) ## Install what testing needs, and run the whole suite
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -39,6 +41,11 @@ docs: .venv/.dev ## Make the generated pages of the docs anew
 	.venv/bin/python -m trainer.config.algorithms > docs/algorithms.md
 	.venv/bin/python -m trainer.metrics.reference > docs/reference/metrics.md
 	.venv/bin/python -m trainer.cli.reference > docs/reference/cli.md
+
+requirements: | $(UV) ## Export what bundles carry from uv.lock: every package with its hashes
+	$(EXPORT) --no-dev > trainer/bundle/requirements/trainer.txt
+	$(EXPORT) --no-dev --extra gpu > trainer/bundle/requirements/trainer-gpu.txt
+	$(EXPORT) --only-group node > trainer/bundle/requirements/node.txt
 
 soak: .venv/.dev ## Kill and resume for a long time (an hour or so)
 	.venv/bin/pytest -m soak
@@ -87,6 +94,7 @@ $(FAKE_GCS_SERVER): | $(UV)
 	@command -v go >/dev/null || { echo "make: install Go 1.24 or later first: https://go.dev/doc/install" >&2; exit 2; }
 	@echo "Building fake-gcs-server (some minutes) ..."
 	@GOBIN=$(CURDIR)/$(@D) nice go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_SERVER_VERSION)
+
 # AWS's own mock of its metadata service: notices to spot machines are tested against it.
 $(EC2_METADATA_MOCK): | $(UV)
 	@command -v go >/dev/null || { echo "make: install Go 1.21 or newer first: https://go.dev/doc/install" >&2; exit 2; }
@@ -94,3 +102,22 @@ $(EC2_METADATA_MOCK): | $(UV)
 	@GOBIN=$(CURDIR)/.tools/bin nice go install \
 	  github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@$(EC2_METADATA_MOCK_VERSION) 2>.tools/go.log || { \
 	  cat .tools/go.log >&2; exit 2; }
+
+# Nodes are tested on real Debian hosts: systemd-nspawn over one image, packages from a folder of wheels.
+.tools/.hosts: tests/onprem/image.sh | $(UV)
+	@as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
+	command -v systemd-nspawn >/dev/null && command -v mmdebstrap >/dev/null || { \
+	  echo "Installing systemd-container and mmdebstrap ..."; \
+	  $$as_root apt-get update -qq >/dev/null && \
+	  $$as_root apt-get install -y -qq --no-install-recommends systemd-container mmdebstrap >/dev/null; } || { \
+	  echo "make: install them first: apt-get install systemd-container mmdebstrap" >&2; exit 2; }; \
+	echo "Making a Debian host for tests ..."; \
+	$$as_root tests/onprem/image.sh .tools/hosts/bookworm
+	@touch $@
+
+.tools/.wheelhouse: trainer/bundle/requirements/trainer.txt trainer/bundle/requirements/node.txt | $(UV)
+	@echo "Downloading wheels for that host ..."
+	@rm -rf .tools/wheelhouse
+	@for file in $^; do .tools/bin/pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	  --require-hashes --requirement $$file --dest .tools/wheelhouse || exit 1; done
+	@touch $@

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {"envs": {"trainer", "infra", "benchmarks"}, "trainer": {"infra", "benchmarks"}}
 LIGHT = (
-    *("trainer.cli", "trainer.clouds", "trainer.config", "trainer.logs", "trainer.metrics", "trainer.report"),
+    *("trainer.bundle", "trainer.cli", "trainer.clouds", "trainer.config", "trainer.logs", "trainer.metrics"),
+    *("trainer.node", "trainer.report"),
     *("trainer.run", "trainer.store"),
 )
 LIGHT_ALONE = ("envs", "envs.registry", "envs.parameters", "trainer.backend", "trainer.doctor", "trainer.errors")

@@ -21,6 +21,8 @@ COMMANDS = {
     "simulate": "trainer.cli.commands.simulate:simulate",
     "report": "trainer.cli.commands.report:report",
     "runs": "trainer.cli.commands.runs:runs",
+    "bundle": "trainer.cli.commands.bundle:bundle",
+    "node": "trainer.cli.commands.node:node",
     "envs": "trainer.cli.commands.envs:envs",
     "presets": "trainer.cli.commands.presets:presets",
     "schema": "trainer.cli.commands.schema:schema",

@@ -1,5 +1,7 @@
 """`slipway train`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from trainer.cli import output
@@ -11,6 +13,9 @@ from trainer.cli.parameters import (
     json_option,
     quiet_option,
 )
+
+if TYPE_CHECKING:
+    from trainer.run.located import Located
 
 
 @click.command(
@@ -46,6 +51,7 @@ from trainer.cli.parameters import (
     help="Where the run is kept: a folder, s3://, gs:// or nas://.",
 )
 @click.option("--run-id", metavar="ID", help="The run's id; one is made if left out.")
+@click.option("--or-resume", is_flag=True, help="Go on with the run of this --run-id if the store has it already.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the resolved run file, and write nothing.")
 @json_option
 @quiet_option
@@ -56,6 +62,7 @@ def train(
     seeds: int,
     store: str | None,
     run_id: str | None,
+    or_resume: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -63,16 +70,19 @@ def train(
     """Train an agent; evaluate, export and report it.
 
     Takes a run file in YAML, the name of a preset, or the id of an environment, which gets its preset.
-    Ctrl-C or SIGTERM saves a checkpoint and stops; `slipway resume` goes on exactly there.
+    Ctrl-C or SIGTERM saves a checkpoint and stops; `slipway resume` goes on exactly there. With --or-resume the same
+    command does both, and nothing more once the run is finished.
     """
     from trainer.config import check, load, source
-    from trainer.run import group, ids
+    from trainer.run import existing, group, ids
     from trainer.store import resolve
 
     # All this is refused before TensorFlow is imported where it can be, so that a mistake shows at once.
     run_file = source.run_file(runfile, settings, seed, store)
     group.with_seeds(run_file, seeds)
     place = resolve(run_file.store, run_file.store_encryption_key)
+    if or_resume and not dry_run and (at := existing.find(place, run_id, run_file)):
+        return _go_on(at, as_json, quiet)
     place.check_writable()
     if run_id is not None:
         place.check_free(ids.check(run_id))
@@ -87,4 +97,20 @@ def train(
 
     shown = progress.make(silent=quiet or as_json)
     outcome = session.train(run_file, run_id=run_id, training_seeds=seeds, progress=shown)
+    return output.finish(outcome, as_json, quiet)
+
+
+def _go_on(at: "Located", as_json: bool, quiet: bool) -> int:
+    """Resume a run, unless it is finished."""
+    from trainer.run import existing
+
+    if existing.is_finished(at):
+        if as_json:
+            output.print_json({"run": at.shown, "state": "finished"})
+        else:
+            click.echo(f"{at.run_id} is finished already.")
+        return 0
+    from trainer import progress, session
+
+    outcome = session.resume(at, progress=progress.make(silent=quiet or as_json))
     return output.finish(outcome, as_json, quiet)

@@ -1,0 +1,123 @@
+"""The fetcher of the first boot: alone in a bare interpreter, with the machine's identity and nothing else."""
+
+import json
+import subprocess
+import urllib.request
+
+import boto3
+import pytest
+
+from trainer.node import user_data
+
+FETCHER = user_data.HERE / "fetch.py"
+DATA = bytes(range(256)) * 1000
+
+
+def fetch(uri, path):
+    """The program by the system's own Python, without anything installed."""
+    return subprocess.run(["python3.11", "-I", "-S", FETCHER, uri, path], capture_output=True, text=True)
+
+
+@pytest.fixture
+def bucket(aws, ec2, no_credentials, monkeypatch):
+    """A bucket with the object `a b/bundle.tar.gz`; moto checks signatures and the role's rights as AWS does."""
+    made = {
+        "endpoint_url": aws,
+        "region_name": "eu-west-1",
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
+    s3, iam, sts = (boto3.client(name, **made) for name in ("s3", "iam", "sts"))
+    s3.create_bucket(Bucket="a.bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_object(Bucket="a.bucket", Key="a b/bundle.tar.gz", Body=DATA)
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}],
+    }
+    role = iam.create_role(RoleName="node", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    read = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::a.bucket/*"}],
+    }
+    iam.put_role_policy(RoleName="node", PolicyName="read", PolicyDocument=json.dumps(read))
+    keys = sts.assume_role(RoleArn=role, RoleSessionName="boot")["Credentials"]
+    said = {
+        "AccessKeyId": keys["AccessKeyId"],
+        "SecretAccessKey": keys["SecretAccessKey"],
+        "Token": keys["SessionToken"],
+    }
+    ec2 |= {"iam/security-credentials/": "node", "iam/security-credentials/node": json.dumps(said)}
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", aws)
+    check_rights_from_now_on(aws)
+    return ec2
+
+
+def check_rights_from_now_on(aws):
+    headers = {"Content-Type": "application/octet-stream"}
+    urllib.request.urlopen(urllib.request.Request(f"{aws}/moto-api/reset-auth", b"0", headers, method="POST")).close()
+
+
+def test_an_object_of_s3_comes_with_the_instance_role(bucket, tmp_path):
+    done = fetch("s3://a.bucket/a b/bundle.tar.gz", tmp_path / "got")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "got").read_bytes() == DATA
+    assert [path.name for path in tmp_path.iterdir()] == ["got"]
+
+
+def test_a_wrong_secret_is_refused_and_leaves_no_file(bucket, tmp_path):
+    said = json.loads(bucket["iam/security-credentials/node"])
+    bucket["iam/security-credentials/node"] = json.dumps({**said, "SecretAccessKey": "another"})
+    done = fetch("s3://a.bucket/a b/bundle.tar.gz", tmp_path / "got")
+    assert done.returncode == 1
+    assert done.stderr == "cannot fetch s3://a.bucket/a b/bundle.tar.gz: HTTPError: HTTP Error 403: FORBIDDEN\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_instance_without_a_role_is_told(ec2, tmp_path):
+    done = fetch("s3://bucket/bundle.tar.gz", tmp_path / "got")
+    assert done.returncode == 1
+    assert done.stderr.startswith("cannot fetch s3://bucket/bundle.tar.gz: HTTPError: HTTP Error 404")
+
+
+@pytest.fixture
+def storage(gce, service, monkeypatch):
+    """Cloud Storage with one object; the answers still to come can be set before it."""
+    failures = []
+
+    def answer(method, path, headers):
+        if failures:
+            return failures.pop(), b""
+        if headers.get("Authorization") != "Bearer the-token":
+            return 401, b""
+        return (200, DATA) if path == "/storage/v1/b/bucket/o/runs%2Fa%20b.tar.gz?alt=media" else (404, b"")
+
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", service(answer).url)
+    return failures
+
+
+def test_an_object_of_cloud_storage_comes_with_the_service_account(storage, tmp_path):
+    done = fetch("gs://bucket/runs/a b.tar.gz", tmp_path / "got")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "got").read_bytes() == DATA
+
+
+def test_a_fault_of_the_server_is_tried_again(storage, tmp_path):
+    storage += [503]
+    assert fetch("gs://bucket/runs/a b.tar.gz", tmp_path / "got").returncode == 0
+
+
+def test_what_is_not_there_is_said_at_once(storage, tmp_path):
+    done = fetch("gs://bucket/none.tar.gz", tmp_path / "got")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "cannot fetch gs://bucket/none.tar.gz: HTTPError: HTTP Error 404: Not Found\n",
+    )
+
+
+@pytest.mark.parametrize("uri", ["https://bucket/key", "s3://bucket", "bundle.tar.gz"])
+def test_other_addresses_are_refused(uri, tmp_path):
+    done = fetch(uri, tmp_path / "got")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"cannot fetch {uri}: ValueError: {uri} is no s3://bucket/key or gs://bucket/key\n",
+    )

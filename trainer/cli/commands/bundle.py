@@ -1,0 +1,84 @@
+"""`slipway bundle`."""
+
+from pathlib import Path
+
+import click
+
+from trainer.cli import output
+from trainer.cli.command import Command
+from trainer.cli.parameters import STORE_VARIABLE, WholeNumber, complete_source, json_option
+from trainer.errors import MISSING, BadInput
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "slipway bundle run.yaml --out bundle.tar.gz",
+        "slipway bundle lost-sales-ppo --out bundle.tar.gz --sign key.pem --wheelhouse",
+        "slipway bundle --check bundle.tar.gz --key pub.pem",
+    ),
+)
+@click.argument("runfile", required=False, metavar="[RUNFILE|PRESET|ENV_ID]", shell_complete=complete_source)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The archive to write, `.tar.gz`.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the run file. May be given often."
+)
+@click.option("--seed", type=WholeNumber(0, (1 << 30) - 1), metavar="N", help="The training seed.")
+@click.option("--store", envvar=STORE_VARIABLE, show_envvar=True, metavar="URI", help="Where the node keeps the run.")
+@click.option("--run-id", metavar="ID", help="The run's id; left out, it follows from the run file.")
+@click.option("--gpu", is_flag=True, help="For nodes with NVIDIA GPUs.")
+@click.option("--wheelhouse", is_flag=True, help="Put all wheels in, for nodes without a package index.")
+@click.option("--sign", type=click.Path(path_type=Path), metavar="KEY", help="Sign it: an Ed25519 private key in PEM.")
+@click.option("--check", type=click.Path(path_type=Path), metavar="BUNDLE", help="Verify a bundle; write nothing.")
+@click.option("--key", type=click.Path(path_type=Path), metavar="KEY", help="With --check: the public key in PEM.")
+@json_option
+def bundle(
+    runfile: str | None,
+    out: Path | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    store: str | None,
+    run_id: str | None,
+    gpu: bool,
+    wheelhouse: bool,
+    sign: Path | None,
+    check: Path | None,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """Pack what a node needs to train: slipway, hashed requirements, the node playbook and the run file.
+
+    The same input gives the same bytes. Beside the archive comes its checksum, and with --sign the signature of that.
+    """
+    if check is not None:
+        if runfile or out or sign:
+            raise BadInput("--check", str(check), "--check with --key alone", "check it in a command of its own")
+        _check(check, key, as_json)
+        return
+    if out is None:
+        raise BadInput("--out", MISSING, "the archive to write", "write --out bundle.tar.gz")
+    if key is not None:
+        raise BadInput("--key", str(key), "the public key of --check", "write --sign KEY to sign a bundle")
+    from trainer.bundle import build
+    from trainer.config import check as checks
+    from trainer.config import source
+
+    run_file = source.run_file(runfile, settings, seed, store)
+    build.check_out(out)
+    checks.check(run_file)
+    written = build.build(run_file, out, run_id=run_id, key=sign, gpu=gpu, with_wheels=wheelhouse)
+    if as_json:
+        output.print_json({"files": [str(path) for path in written]})
+    for path in () if as_json else written:
+        click.echo(f"Wrote {path}")
+
+
+def _check(path: Path, key: Path | None, as_json: bool) -> None:
+    from trainer.bundle import verify
+
+    manifest = verify.verify(path, key)
+    if as_json:
+        output.print_json(manifest)
+        return
+    signed = f", signed by the holder of {key}'s private key" if key else "; the signature was not looked at"
+    click.echo(f"{path} is whole: run {manifest['run_id']}, slipway {manifest['version']}{signed}")

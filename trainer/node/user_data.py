@@ -1,0 +1,88 @@
+"""The script of a node's first boot, as `user data` of EC2 and `startup-script` of Compute Engine take it."""
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainer.errors import BadInput
+
+HERE = Path(__file__).parent
+MAXIMUM_BYTES = 16 << 10
+"""EC2's limit, before base64. Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html"""
+
+_URI = re.compile(r"(s3|gs)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]/[A-Za-z0-9._/=-]*\.tar\.gz")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+\n-----END PUBLIC KEY-----")
+
+
+@dataclasses.dataclass(frozen=True)
+class UserData:
+    """What a node must know at its first boot; none of it is secret.
+
+    Attributes:
+        bundle_uri: the bundle, `s3://bucket/key.tar.gz` or `gs://bucket/key.tar.gz`.
+        bundle_sha256: its checksum, in hexadecimal digits.
+        public_key: the Ed25519 key, in PEM, whose holder must have signed it; None: the checksum is enough.
+        variables: of the playbook, such as `trainer_when_done` (`ansible/roles/trainer/meta/argument_specs.yml`).
+        environment: environment variables of the script, such as another endpoint of S3.
+    """
+
+    bundle_uri: str
+    bundle_sha256: str
+    public_key: str | None = None
+    variables: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no script could be made of.
+
+        Raises:
+            BadInput: for the first thing that is wrong.
+        """
+        if not _URI.fullmatch(self.bundle_uri):
+            allowed = "s3://bucket/key.tar.gz or gs://bucket/key.tar.gz"
+            raise BadInput("bundle_uri", self.bundle_uri, allowed, "give the address of a bundle in a bucket")
+        if not _SHA256.fullmatch(self.bundle_sha256):
+            cure = "take it from the .sha256 file beside the bundle"
+            raise BadInput("bundle_sha256", self.bundle_sha256, "64 hexadecimal digits", cure)
+        if self.public_key is not None and not _PEM.fullmatch(self.public_key.strip()):
+            cure = "openssl pkey -in key.pem -pubout"
+            raise BadInput("public_key", self.public_key, "a public key in PEM", cure)
+        for name in (*self.variables, *self.environment):
+            if not _VARIABLE.fullmatch(name):
+                raise BadInput("variables", name, "names of letters, digits and underscores", "choose another name")
+
+
+def render(user_data: UserData) -> str:
+    """The script.
+
+    Raises:
+        BadInput: if it is longer than EC2 takes.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 (a shell script; the filter `shell` quotes)
+    )
+    templates.filters["shell"] = shlex.quote
+    text = templates.get_template("user-data.sh.jinja").render(
+        bundle_uri=user_data.bundle_uri,
+        bundle_sha256=user_data.bundle_sha256,
+        public_key=(user_data.public_key or "").strip(),
+        variables=json.dumps(dict(user_data.variables), sort_keys=True),
+        environment=dict(user_data.environment),
+        fetcher=(HERE / "fetch.py").read_text().strip(),
+    )
+    size = len(text.encode())
+    if size > MAXIMUM_BYTES:
+        raise BadInput("user data", size, f"at most {MAXIMUM_BYTES} bytes", "give the playbook fewer variables")
+    return text
