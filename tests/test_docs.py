@@ -15,7 +15,7 @@ FENCE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ANY_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"\s+# exit code (\d+)$")
 LINK = re.compile(r"\]\(([^)#\s]+)")
-ELSEWHERE = ("docs/metrics.md", "docs/preemption.md")
+ELSEWHERE = ("docs/metrics.md", "docs/preemption.md", "docs/stores.md")
 """Pages with servers to start and stop, which have a test of their own."""
 
 

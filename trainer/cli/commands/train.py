@@ -103,8 +103,10 @@ def train(
 def _go_on(at: "Located", as_json: bool, quiet: bool) -> int:
     """Resume a run, unless it is finished."""
     from trainer.run import existing
+    from trainer.store.told import Told
 
     if existing.is_finished(at):
+        at.store.settle(at.run_id, Told())
         if as_json:
             output.print_json({"run": at.shown, "state": "finished"})
         else:
