@@ -1,7 +1,9 @@
 """A run's log: one line to all outlets; none of them can stop the run."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from trainer.logs.lines import Line, Run, Severity
@@ -46,6 +48,32 @@ class StreamOutlet:
 
     def close(self) -> None:
         """Nothing to do: the stream is not ours."""
+
+
+class FileOutlet:
+    """Lines at the end of a file; a full disk loses them, and tells nobody: the run itself will.
+
+    Args:
+        path: the file; made if missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: TextIO | None = None
+        with contextlib.suppress(OSError):
+            self._file = path.open("a", encoding="utf-8")
+
+    def put(self, record: Line) -> None:
+        """Write it (`Outlet.put`)."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed already
+            if self._file is not None:
+                self._file.write(record.encode() + "\n")
+                self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.close()
 
 
 class Log:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from trainer.config.models import RunFile
 from trainer.config.sinks import Logs
 from trainer.logs.lines import Line, Run
-from trainer.logs.log import Log, Outlet, StreamOutlet
+from trainer.logs.log import FileOutlet, Log, Outlet, StreamOutlet
 from trainer.logs.progress import LogProgress
 from trainer.metrics.sinks.batched import Batched, Destination
 from trainer.progress import Progress
@@ -23,6 +23,8 @@ INTERVAL_SECONDS = 5.0
 def logged(directory: RunDirectory, run_file: RunFile, shown: Progress) -> Iterator[Progress]:
     """The display for a run that also feeds its logs, and hears of each change of its status.
 
+    `log.jsonl` in the run directory has every line, whatever else the run file asks for.
+
     Args:
         directory: the run's.
         run_file: its settings.
@@ -33,10 +35,7 @@ def logged(directory: RunDirectory, run_file: RunFile, shown: Progress) -> Itera
     """
     settings = run_file.sinks.logs
     run = Run(directory.run_id, run_file.env.id, run_file.agent.algorithm)
-    outlets = open_outlets(settings, run.run_id, shown.message)
-    if not outlets:
-        yield shown
-        return
+    outlets = [FileOutlet(directory.log), *open_outlets(settings, run.run_id, shown.message)]
     log = Log(run, outlets)
     before, directory.moved = directory.moved, log.status
     try:

@@ -37,6 +37,7 @@ class RunDirectory:
         self.simulation = folder / "simulation.json"
         self.checkpoints = folder / "checkpoints"
         self.metrics = folder / "metrics.jsonl"
+        self.log = folder / "log.jsonl"
         self.events = folder / "events"
         self.evaluation = folder / "evaluation.json"
         self.policy_picture = folder / "policy.json"

@@ -186,6 +186,19 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
+    def read_file(self, run_id: str, path: str) -> bytes:
+        """A file of a run; nothing if it has none.
+
+        Args:
+            run_id: the run's.
+            path: in its directory.
+
+        Raises:
+            BadInput: if there is no such run.
+            SlipwayError: if it cannot be read.
+        """
+
+    @abc.abstractmethod
     def glance(self, run_id: str) -> Path:
         """A folder with what `slipway runs` shows of a run: its small files, and the names of its checkpoints.
 

@@ -151,6 +151,15 @@ class LocalStore(Store):
                     wrong.append(f"{run.run_id}, step {step}: {reason}")
         return Verified(None, len(sizes), sum(sizes), (), tuple(wrong), ())
 
+    def read_file(self, run_id: str, path: str) -> bytes:
+        """A file of the run's folder (`Store.read_file`)."""
+        try:
+            return (self.folder(run_id) / path).read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise SlipwayError(f"cannot read {self.folder(run_id) / path}: {error.strerror}") from error
+
     def glance(self, run_id: str) -> Path:
         """The run's folder (`Store.glance`)."""
         return self.folder(run_id)

@@ -150,6 +150,11 @@ class MirroredStore(Store):
         unit, _ = self._found(run_id)
         return verify(self.objects, unit)
 
+    def read_file(self, run_id: str, path: str) -> bytes:
+        """A file of the newest entry (`Store.read_file`)."""
+        unit, member = self._found(run_id)
+        return shared.read_files(self.objects, unit, [f"{member}{path}"]).get(f"{member}{path}", b"")
+
     def glance(self, run_id: str) -> Path:
         """A copy of the newest entry's small files, which goes when this process ends (`Store.glance`).
 

@@ -53,7 +53,7 @@ class Snapshot:
 def grows(path: str) -> bool:
     """Whether a file of a run, or of a run in a group, is only appended to."""
     parts = PurePosixPath(path)
-    return parts.name == "metrics.jsonl" or parts.parent.name == "events"
+    return parts.name in ("metrics.jsonl", "log.jsonl") or parts.parent.name == "events"
 
 
 def keep(run: Path, staging: Path, step: int | None) -> Snapshot:

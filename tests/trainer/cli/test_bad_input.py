@@ -137,7 +137,7 @@ WRONG = {
     "show no preset": (["presets", "show", "cartpol-ppo"], "PRESET", "cartpol-ppo", "", "write cartpole-ppo"),
     "shell": (["completion", "tcsh"], "SHELL", "tcsh", "bash or zsh or fish", "write"),
     "command": (["trian"], "command", "trian", "train, resume", "write `slipway train`"),
-    "command of a group": (["runs", "lst"], "command", "lst", "list, pull, push", "write `slipway runs list`"),
+    "command of a group": (["runs", "lst"], "command", "lst", "list, logs, pull", "write `slipway runs list`"),
     "option": (["train", "good.yaml", "--sed", "3"], "option", "--sed", "--seed", "write --seed"),
     "argument too many": (["schema", "x"], "argument", "x", "no further argument", "take it out"),
     "flag with a value": (["runs", "list", "--json=3"], "--json", "", "alone", "write --json"),

@@ -100,6 +100,7 @@ def test_a_machine_is_lost_and_another_goes_on_to_the_same_bits(stores, machines
     assert_same_training(tmp_path / "pulled", reference)
     assert status(tmp_path / "pulled")["state"] == "finished"
     assert status(tmp_path / "pulled")["resumes"] == 1
+    assert "is finished" in one.run("runs", "logs", f"{store}/{run_id}")
 
 
 @pytest.mark.slow

@@ -7,7 +7,15 @@ import click
 
 from trainer.cli import output
 from trainer.cli.command import Group
-from trainer.cli.parameters import DEFAULT_STORE, json_option, quiet_option, run_argument, store_option
+from trainer.cli.parameters import (
+    DEFAULT_STORE,
+    WholeNumber,
+    Word,
+    json_option,
+    quiet_option,
+    run_argument,
+    store_option,
+)
 from trainer.errors import ExitCode
 
 
@@ -16,6 +24,7 @@ from trainer.errors import ExitCode
     examples=(
         "slipway runs list",
         "slipway runs show my-run",
+        "slipway runs logs my-run",
         "slipway runs pull s3://bucket/runs/my-run",
         "slipway runs push my-run gs://bucket/runs",
         "slipway runs verify s3://bucket/runs/my-run",
@@ -92,6 +101,51 @@ def show(run: str, store: str, as_json: bool) -> None:
     else:
         rows = [(key.replace("_", " "), _shown(value)) for key, value in found.items() if value not in (None, "", [])]
         output.print_table(("", ""), rows)
+
+
+@runs.command(
+    examples=(
+        "slipway runs logs my-run",
+        "slipway runs logs s3://bucket/runs/my-run --level warning",
+        "slipway runs logs my-run --lines 20 --json",
+    ),
+)
+@run_argument
+@click.option(
+    "--level",
+    type=Word("info", "notice", "warning", "error"),
+    default="info",
+    show_default=True,
+    metavar="LEVEL",
+    help="Show lines that matter at least so much.",
+)
+@click.option("--lines", type=WholeNumber(1, 1_000_000), metavar="N", help="Only the last N lines.")
+@store_option
+@json_option
+def logs(run: str, level: str, lines: int | None, store: str, as_json: bool) -> None:
+    """Show what a run said: states, checkpoints, figures now and then, and whatever went wrong.
+
+    Of a run in a bucket that is what it had said at its last commit. A group's runs are shown together.
+
+    RUN is a run directory, an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
+    """
+    from trainer.logs import reading
+    from trainer.logs.lines import Severity
+    from trainer.run import group
+    from trainer.run.located import locate
+
+    at = locate(run, store)
+    folder = at.store.glance(at.run_id)
+    paths = [f"{member.folder.name}/" for member in group.members(folder)] if group.is_group(folder) else [""]
+    files = [at.store.read_file(at.run_id, f"{path}log.jsonl") for path in paths]
+    found = [line for data in files for line in reading.parse(data, Severity(level.upper()))]
+    found.sort(key=lambda line: str(line["time"]))
+    found = found[-lines:] if lines else found
+    if as_json:
+        output.print_json(found)
+        return
+    for line in found:
+        click.echo(reading.words(line))
 
 
 @runs.command(
