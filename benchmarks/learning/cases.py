@@ -227,7 +227,7 @@ CASES = (
         2,
         -73,
         tried="rewards at full size: -83.7 on the seeds 1 to 5; scaled by 0.02: -78.5, -75.6 and -73.9 on 6 to 8; with"
-        " that, returns of five steps and four times the environment steps: -80.0 on 6",
+        " that, returns of five steps and four times the environment steps: -80.0 on 6; or C51: -79.7 on 6",
     ),
     held_out("mountain-car", "mountain-car-ppo", 1, -100),
     held_out(
@@ -235,8 +235,8 @@ CASES = (
         "mountain-car-dqn",
         2,
         -100,
-        tried="rewards at full size: -112.2 on the seeds 1 to 5; scaled by 0.02: -105.0, -100.3 and -102.4 on 6 to 8,"
-        " the flag found late; with that and four times the environment steps, but no more gradient steps: never on 6",
+        tried="rewards scaled by 0.02: -105.0, -100.3 and -102.4 on the seeds 6 to 8, the flag found late; with that"
+        " and twice the steps -149.7 on 6, with four times the environment steps, but no more gradients, never",
     ),
     held_out("mountain-car-continuous", "mountain-car-continuous-ppo", 0.5, 94.7),
     held_out("mountain-car-continuous", "mountain-car-continuous-sac", 2, 94.7),
