@@ -81,8 +81,9 @@ class Node:
     def end(self, seconds=120):
         """Wait until the training and what follows it are over; the last end in the log."""
         over = ("inactive", "failed")
-        self.host.wait(TRAIN, lambda found: found["ActiveState"] in over and not found["Job"], seconds)
-        self.host.wait(ENDED, lambda found: found["ActiveState"] in over and not found["Job"])
+        train = self.host.wait(TRAIN, lambda found: found["ActiveState"] in over and not found["Job"], seconds)
+        gone = int(train["InactiveEnterTimestampMonotonic"])
+        self.host.wait(ENDED, lambda found: int(found["ExecMainExitTimestampMonotonic"]) >= gone)
         return self.ends()[-1]
 
 
