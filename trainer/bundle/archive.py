@@ -24,7 +24,7 @@ def pack(content: Mapping[str, bytes | Path], out: BinaryIO) -> None:
     """
     with (
         gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=out, mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for name in sorted(content):
             entry = tarfile.TarInfo(name)  # mode 0644, user 0, group 0, time 0

@@ -61,7 +61,7 @@ def outcome(found: dict[str, str]) -> Outcome:
     Source: systemd.exec(5), "Environment variables set or propagated by the service manager", for `Result`.
     """
     # systemd before 254 passes through `inactive` as it restarts a unit, and tells OnSuccess= so.
-    if found["ActiveState"] not in ENDED or found["Job"]:
+    if found["ActiveState"] not in ENDED or found.get("Job"):
         return Outcome.RESTARTED
     status = int(found["ExecMainStatus"])
     if found["ExecMainCode"] == EXITED:

@@ -275,3 +275,16 @@ def test_wheels_come_into_a_bundle_for_nodes_without_an_index(tmp_path, monkeypa
     wrong = line.replace(archive.sha256(data), "0" * 64)
     with pytest.raises(SlipwayError, match="cannot download the wheels: pip: "):
         wheelhouse.download([wrong], got)
+
+
+def test_names_as_long_as_those_of_wheels_fit_into_an_archive(tmp_path):
+    content = {f"wheelhouse/{'x' * 200}.whl": b"data", "short": b""}
+    packed = []
+    for name in ("one", "two"):
+        with (tmp_path / name).open("wb") as file:
+            archive.pack(content, file)
+        packed.append((tmp_path / name).read_bytes())
+    assert packed[0] == packed[1]
+    assert {name: file.read() for name, file in archive.unpack(tmp_path / "one")} == content
+    listed = subprocess.run(["tar", "tzf", tmp_path / "one"], capture_output=True, text=True, check=True).stdout
+    assert listed.split() == sorted(content)
