@@ -46,7 +46,7 @@ def run(tmp_path):
 def shell(command, folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": path}
+        command, shell=True, cwd=folder, capture_output=True, text=True, timeout=240, env={**os.environ, "PATH": path}
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
