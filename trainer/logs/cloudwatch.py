@@ -61,6 +61,7 @@ class CloudWatchLogs:
         except Exception as error:
             if aws.is_refusal(error):
                 raise Refused(str(error)) from error
+            self._has_stream = False  # somebody may have removed it
             raise
         rejected = said.get("rejectedLogEventsInfo", {})
         old = max(rejected.get("tooOldLogEventEndIndex", 0), rejected.get("expiredLogEventEndIndex", 0))

@@ -77,6 +77,18 @@ def test_a_stream_that_is_there_is_used(service):
     assert len(events(service)) == 2
 
 
+def test_a_stream_that_somebody_removes_is_made_again(service):
+    outlet = opened()
+    outlet.put(line("before"))
+    eventually(lambda: len(service.requests) > 3)  # the group, the question for it, the stream, the line
+    eventually(lambda: not outlet._waiting)
+    service.client("logs").delete_log_stream(logGroupName=GROUP, logStreamName=RUN.run_id)
+    outlet.put(line("after"))
+    outlet.close()
+    assert [json.loads(event["message"])["message"] for event in events(service)] == ["after"]
+    assert outlet.dropped == 0
+
+
 def test_a_group_that_is_not_there_is_bad_input_and_is_not_made(service):
     client = service.client("logs")
     client.delete_log_group(logGroupName=GROUP)
