@@ -46,7 +46,7 @@ class Node:
         arguments = ["bundle", "cartpole-ppo", *pairs, "--run-id", run_id, "--out", str(out), "--sign", str(key)]
         assert application.run(arguments) == 0
 
-    def boot(self, *, sha256=None, key="pub.pem", **variables):
+    def boot(self, *, sha256=None, key="pub.pem", detached=False, **variables):
         """Run the script of the first boot."""
         script = render(
             UserData(
@@ -63,7 +63,10 @@ class Node:
             )
         )
         (self.host.root / "root/user-data.sh").write_text(script)
-        return self.host.run("bash", "/root/user-data.sh", check=False)
+        # nsenter stops itself when a machine that goes down stops its child: what may end so runs without it.
+        return self.host.run(
+            *(("systemd-run", "--no-block") if detached else ()), "bash", "/root/user-data.sh", check=False
+        )
 
     def apply(self, **variables):
         """Apply the playbook that the first boot has left there."""
@@ -229,8 +232,8 @@ def test_a_wrong_variable_is_refused(node):
 
 def test_it_switches_the_machine_off_once(node):
     node.publish("first")
-    node.boot(trainer_when_done="power-off")  # the machine may go down before the script's last words
-    node.host.process.wait(60)
+    assert node.boot(trainer_when_done="power-off", detached=True).returncode == 0
+    node.host.process.wait(300)
     node.host.boot()
     end = node.end()
     assert (end["outcome"], end["done"]) == ("finished", "nothing: it was switched off for this before")
