@@ -21,6 +21,7 @@ SETTINGS = {
     "budget.env_steps": 32 * 32 * 60, "checkpoint.interval_iterations": 1,
     "evaluation.seeds": 2, "evaluation.episodes_per_seed": 1,
 }  # fmt: skip
+COMMITTED = "Committed: what the run was at step"
 KINDS = ("s3", "gs", "nas")
 
 
@@ -73,11 +74,20 @@ def machines(tmp_path):
     return Machine(tmp_path / "one"), Machine(tmp_path / "two")
 
 
-def wait_for(process, words):
-    """Read a process's output up to a line with these words; a thread goes on reading, so that it is never blocked."""
-    if not any(words in line for line in process.stdout):
-        raise AssertionError(f"the process ended without {words!r}")
-    threading.Thread(target=process.stdout.read, daemon=True).start()
+@contextlib.contextmanager
+def past(process, words):
+    """A process that has said these words; a thread goes on reading what it says, so that it is never blocked."""
+    try:
+        if not any(words in line for line in process.stdout):
+            raise AssertionError(f"the process ended without {words!r}")
+        reader = threading.Thread(target=process.stdout.read)
+        reader.start()
+        yield
+        reader.join(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 @pytest.mark.slow
@@ -87,9 +97,8 @@ def test_a_machine_is_lost_and_another_goes_on_to_the_same_bits(stores, machines
     one, two = machines
     store, run_id = stores[kind], f"lost-{kind}"
     process = one.train(store, run_id)
-    wait_for(process, "Committed: what the run was at step")
-    process.kill()
-    process.wait()
+    with past(process, COMMITTED):
+        process.kill()
     waits = kind == "nas"  # the others are told that the machine is gone
     output = two.run("resume", f"{store}/{run_id}", *([] if waits else ["--take-over"]))
     assert ("waiting 45 s for a sign of life" in output) == waits
@@ -109,17 +118,17 @@ def test_one_machine_at_a_time_and_one_that_wakes_up_writes_nothing(stores, mach
     one, two = machines
     run = f"{stores['s3']}/contested"
     process = one.train(stores["s3"], "contested", **{"budget.env_steps": 10**8, "checkpoint.interval_iterations": 20})
-    wait_for(process, "Committed: what the run was at step")
-    refused = two.run("resume", run, expect=2)
-    assert f"process {process.pid} on " in refused
-    assert "alive just now" in refused
-    process.send_signal(signal.SIGSTOP)
-    other = two.start("resume", run, "--take-over")
-    wait_for(other, "Committed: what the run was at step")
-    process.send_signal(signal.SIGCONT)
-    assert process.wait(timeout=120) == 2
-    other.send_signal(signal.SIGTERM)
-    assert other.wait(timeout=120) == 75
+    with past(process, COMMITTED):
+        refused = two.run("resume", run, expect=2)
+        assert f"process {process.pid} on " in refused
+        assert "alive just now" in refused
+        process.send_signal(signal.SIGSTOP)
+        other = two.start("resume", run, "--take-over")
+        with past(other, COMMITTED):
+            process.send_signal(signal.SIGCONT)
+            assert process.wait(timeout=120) == 2
+            other.send_signal(signal.SIGTERM)
+            assert other.wait(timeout=120) == 75
     one.run("runs", "verify", run)
     one.run("runs", "pull", run, tmp_path / "pulled")
     assert status(tmp_path / "pulled")["state"] == "preempted"

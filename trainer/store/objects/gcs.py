@@ -22,8 +22,9 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from trainer.clouds import endpoints
 from trainer.errors import BadInput
-from trainer.store.objects import endpoints, gcs_faults, patience, transfer, trial
+from trainer.store.objects import gcs_faults, patience, transfer, trial
 from trainer.store.objects.base import Corrupt, Described, Missing, Objects, Sent
 from trainer.store.objects.refused import Refused
 
@@ -187,5 +188,5 @@ def _client(uri: str) -> Any:
     except (GoogleAuthError, OSError, ValueError) as error:
         allowed = f"settings of Google Cloud that can be used; the library says: {error}"
         raise BadInput("store", uri, allowed, "mend GOOGLE_APPLICATION_CREDENTIALS, or unset it") from error
-    endpoints.check("STORAGE_EMULATOR_HOST", client.api_endpoint)
+    endpoints.check_encrypted("STORAGE_EMULATOR_HOST", client.api_endpoint)
     return client

@@ -22,8 +22,9 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from trainer.clouds import endpoints
 from trainer.errors import BadInput
-from trainer.store.objects import endpoints, s3_faults, transfer, trial
+from trainer.store.objects import s3_faults, transfer, trial
 from trainer.store.objects.base import Corrupt, Described, Objects, Sent
 from trainer.store.objects.patience import patiently
 from trainer.store.objects.refused import Refused
@@ -193,5 +194,5 @@ def _clients(uri: str) -> "list[S3Client]":
     except (BotoCoreError, ValueError) as error:
         cure = "mend AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL_S3, or the files in ~/.aws"
         raise BadInput("store", uri, f"settings of AWS that can be used; AWS says: {error}", cure) from error
-    endpoints.check("AWS_ENDPOINT_URL_S3", clients[0].meta.endpoint_url)
+    endpoints.check_encrypted("AWS_ENDPOINT_URL_S3", clients[0].meta.endpoint_url)
     return clients
