@@ -206,6 +206,8 @@ CASES = (
             ("worlds",),
             (Measure("score", "score", 3, aim=0.302), Measure("success", "success", 3, aim=0.9)),
             minutes,
+            tried="settings were chosen by the score, which is at most 0.5 and falls with the time taken: those of PPO and SAC"
+            " reach its aim by driving fast; longer trainings, and rewards that fear collisions more, were not tried",
         )
         for preset, minutes in (("lidar-navigation-ppo", 12), ("lidar-navigation-sac", 15))
     ),
@@ -240,9 +242,25 @@ CASES = (
     ),
     held_out("mountain-car-continuous", "mountain-car-continuous-ppo", 0.5, 94.7),
     held_out("mountain-car-continuous", "mountain-car-continuous-sac", 2, 94.7),
-    held_out("mountain-car-continuous", "mountain-car-continuous-td3", 2, 93.5),
+    held_out(
+        "mountain-car-continuous",
+        "mountain-car-continuous-td3",
+        0.5,
+        93.5,
+        tried="64 cars and ten steps in a row: two of the seeds 1 to 5 never found the flag; 512 cars that push at"
+        " random for 0.52 M steps: 92.0 to 93.0 on the seeds 0, 6 and 7, never on 8; the settings of today: 92.2 to"
+        " 94.4 on all four",
+    ),
     held_out("pendulum", "pendulum-compiled-ppo", 0.5, -170),
-    held_out("pendulum", "pendulum-ppo", 2, -170, 15),
+    held_out(
+        "pendulum",
+        "pendulum-ppo",
+        2,
+        -170,
+        15,
+        tried="a discount of 0.9 and a learning rate that falls to 1e-4 only, in 0.41 M steps: -172.2 over the seeds 1"
+        " to 5; the settings of today: -149.5, -154.0 and -146.9 on the seeds 0, 6 and 7",
+    ),
     held_out("pendulum", "pendulum-sac", 3, -157, 15),
     held_out("pendulum", "pendulum-td3", 3, -152, 15),
     held_out(
