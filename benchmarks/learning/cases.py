@@ -206,7 +206,7 @@ CASES = (
             ("worlds",),
             (Measure("score", "score", 3, aim=0.302), Measure("success", "success", 3, aim=0.9)),
             minutes,
-            tried="settings were chosen by the score, which is at most 0.5 and falls with the time taken: those of PPO and SAC"
+            tried="settings were chosen by the score, which is at most 0.5 and falls with the time taken: PPO and SAC"
             " reach its aim by driving fast; longer trainings, and rewards that fear collisions more, were not tried",
         )
         for preset, minutes in (("lidar-navigation-ppo", 12), ("lidar-navigation-sac", 15))
