@@ -38,6 +38,7 @@ FOR_TASK = {
     ("gymnasium:Pendulum-v1", "sac"): "pendulum-sac",
     ("gymnasium:Pendulum-v1", "td3"): "pendulum-td3",
     ("gymnasium:LunarLander-v3", "ppo"): "lunarlander-ppo",
+    ("gymnasium:LunarLander-v3", "dqn"): "lunarlander-dqn",
 }
 """The preset that trains an environment by an algorithm when no other is asked for."""
 
