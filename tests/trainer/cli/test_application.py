@@ -240,7 +240,7 @@ def test_completion_scripts(capsys, shell):
         ("slipway train slipway/", set(registry.names())),
         ("slipway envs describe slipway/Lost", {"slipway/LostSales-v0"}),
         ("slipway envs describe gym", {"gymnasium:"}),
-        ("slipway presets show lunar", {"lunarlander-ppo"}),
+        ("slipway presets show lunar", {"lunarlander-dqn", "lunarlander-ppo"}),
         ("slipway resume fi", {"first"}),
         ("slipway resume --store other se", {"second"}),
         ("slipway completion z", {"zsh"}),
