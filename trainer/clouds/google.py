@@ -54,7 +54,7 @@ def _credentials(scope: str, field: str) -> tuple[Any, str | None]:
     try:
         credentials, project = google.auth.default(scopes=[scope])
     except GoogleAuthError as error:
-        reason = " ".join(str(error).split())[:100]
+        reason = " ".join(str(error).split())[:300]
         cure = "run `gcloud auth application-default login`, or on a machine with a service account"
         raise BadInput(
             f"{field}.enabled", True, f"true where credentials of Google Cloud are found ({reason})", cure

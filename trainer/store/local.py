@@ -6,8 +6,7 @@ import tempfile
 from pathlib import Path
 
 from trainer.errors import BadInput, SlipwayError
-from trainer.run import files, group
-from trainer.run.directory import check_free, lock_folder
+from trainer.run import files
 from trainer.run.status import State
 from trainer.store.base import Hold, Store
 from trainer.store.objects.base import Sent
@@ -98,6 +97,8 @@ class LocalStore(Store):
 
     def check_free(self, run_id: str) -> None:
         """Find out whether the run's folder could be made (`Store.check_free`)."""
+        from trainer.run.directory import check_free  # not above: names are completed without pydantic
+
         check_free(self.folder(run_id))
 
     def folder(self, run_id: str) -> Path:
@@ -133,12 +134,15 @@ class LocalStore(Store):
 
     def push(self, run_id: str, folder: Path, sent: Sent = unheard) -> None:
         """A copy of the folder (`Store.push`)."""
+        from trainer.run.directory import lock_folder
+
         with lock_folder(folder, run_id):
             _copy(folder, self.folder(run_id), sent)
 
     def verify(self, run_id: str) -> Verified:
         """Its checkpoints, which have checksums (`Store.verify`)."""
         from trainer.checkpoint import Checkpoints, Damaged
+        from trainer.run import group
 
         wrong, sizes = [], []
         for run in group.runs_of(self.folder(run_id)):

@@ -1,10 +1,12 @@
 """Real processes that are killed while they commit to a shared folder, each going on where the one before came to."""
 
 import json
+import os
 import random
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from stand_in_training import QUICK, StandIn, content
@@ -37,7 +39,9 @@ while True:
 
 def killed_while_it_commits(uri, folder, seconds):
     """A process that is killed some time after its first commit; the last step that it reported."""
-    process = subprocess.Popen([sys.executable, "-c", CHILD, uri, str(folder)], stdout=subprocess.PIPE, text=True)
+    command, helpers = [sys.executable, "-c", CHILD, uri, str(folder)], str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (helpers, os.environ.get("PYTHONPATH"))))}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     reported = [process.stdout.readline()]
     timer = threading.Timer(seconds, process.kill)
     timer.start()
