@@ -76,6 +76,7 @@ class MirroredStore(Store):
 
     def holds(self, run_id: str) -> bool:
         """Whether a run has a journal, or belongs to a group that has one (`Store.holds`)."""
+        self.objects.check(write=False)
         try:
             self._found(run_id)
         except BadInput:

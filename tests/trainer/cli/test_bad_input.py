@@ -118,6 +118,8 @@ WRONG = {
     "run id": (["train", "good.yaml", "--run-id", "../x"], "--run-id", "../x", "letters, digits", "choose another"),
     "run id that exists": (["train", "good.yaml", "--run-id", "done"], "--run-id", "done", "", "choose another"),
     "store of a cloud": (["train", "good.yaml", "--store", "s3://bucket"], "store", "s3://bucket", "credentials", ""),
+    "address of a cloud": (["resume", "s3://bucket/x"], "store", "s3://bucket", "credentials", ""),
+    "address of no mount": (["runs", "show", "nas:///nowhere/x"], "store", "nas:///nowhere", "", ""),
     "store is a file": (["train", "good.yaml", "--store", "good.yaml"], "store", "good.yaml", "a folder", "--store"),
     "store cannot be made": (["train", "good.yaml", "--store", "/proc/x"], "store", "/proc/x", "a folder", "--store"),
     "resume nothing": (["resume", "zzz"], "RUN", "zzz", "the id of a run", "runs list"),
