@@ -68,14 +68,15 @@ def train(run_file: RunFile, *, run_id: str | None, training_seeds: int, progres
     store = resolve(run_file.store, run_file.store_encryption_key)
     store.check_writable()
     at = Located(store, ids.check(run_id) if run_id is not None else ids.new(run_file))
+    voice = _Voice(progress)
     store.check_free(at.run_id)  # said before the environment is made, which takes seconds
     check(run_file)
     if training_seeds > 1:
         group.create(store, at.run_id, group.with_seeds(run_file, training_seeds))
     else:
         RunDirectory.create(store, at.run_id, run_file)
-    with _held(at, store.begin(at.run_id, _told(progress))) as hold:
-        return _train(at, hold, progress)
+    with _held(at, store.begin(at.run_id, voice.told())) as hold:
+        return _train(at, hold, voice)
 
 
 def resume(at: Located, *, take_over: bool = False, progress: Progress) -> Outcome:
@@ -90,18 +91,18 @@ def resume(at: Located, *, take_over: bool = False, progress: Progress) -> Outco
         BadInput: if there is no such run, it is finished, another process writes to it, or another version made it.
         SlipwayError: if training fails; what was saved stays.
     """
-    glanced = at.store.glance(at.run_id)
+    glanced, voice = at.store.glance(at.run_id), _Voice(progress)
     try:
         resumable.check(glanced)
     except BadInput:
         is_finished = {run.status().state for run in group.runs_of(glanced)} == {State.FINISHED}
-        if not is_finished or not at.store.settle(at.run_id, _told(progress)):
+        if not is_finished or not at.store.settle(at.run_id, voice.told()):
             raise
         return _outcome(at)
-    with _held(at, at.store.take(at.run_id, _told(progress), take_over=take_over)) as hold:
+    with _held(at, at.store.take(at.run_id, voice.told(), take_over=take_over)) as hold:
         resumable.check(at.folder)
         backend.prepare()
-        return _train(at, hold, progress)
+        return _train(at, hold, voice)
 
 
 def evaluate(
@@ -136,7 +137,7 @@ def evaluate(
             finally:
                 stages.close()
 
-    with _held(at, at.store.take(at.run_id, _told(progress))):
+    with _held(at, at.store.take(at.run_id, _Voice(progress).told())):
         folder = at.folder
         if not group.is_group(folder):
             one(RunDirectory.open(folder))
@@ -160,24 +161,43 @@ def report(at: Located, *, progress: Progress) -> Outcome:
     """
     from trainer.report import build
 
-    with _held(at, at.store.take(at.run_id, _told(progress))):
+    with _held(at, at.store.take(at.run_id, _Voice(progress).told())):
         build.build(at.folder)
         return _outcome(at)
 
 
-def _told(progress: Progress) -> Told:
-    """Says what a store that is elsewhere has to say."""
-    said: set[int | None] = set()
+class _Voice:
+    """Says what a store that is elsewhere has to say: to people, and in a run's logs too while it trains.
 
-    def committed(step: int | None, number: int) -> None:
-        if step not in said:  # the same step again: what follows a training, such as its evaluation
-            progress.message(f"Committed: what the run was at step {step or 0:,} is in the store (entry {number}).")
-        said.add(step)
+    Args:
+        progress: what people see.
+    """
 
-    def left(count: int) -> None:
-        progress.phase(f"uploading, {formatting.count(count)}B left")
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._said: set[int | None] = set()
 
-    return Told(progress.message, committed, left)
+    def told(self) -> Told:
+        """For a store."""
+        return Told(lambda text: self.progress.message(text), self._committed, self._left)
+
+    @contextlib.contextmanager
+    def through(self, progress: Progress) -> Iterator[None]:
+        """Speak through another display for a while."""
+        before, self.progress = self.progress, progress
+        try:
+            yield
+        finally:
+            self.progress = before
+
+    def _committed(self, step: int | None, number: int) -> None:
+        if step not in self._said:  # the same step again: what follows a training, such as its evaluation
+            said = f"Committed: what the run was at step {step or 0:,} is in the store (entry {number})."
+            self.progress.message(said)
+        self._said.add(step)
+
+    def _left(self, count: int) -> None:
+        self.progress.phase(f"uploading, {formatting.count(count)}B left")
 
 
 @contextlib.contextmanager
@@ -205,38 +225,38 @@ def _close(at: Located, hold: Hold) -> None:
         hold.close(State(_outcome(at).state))
 
 
-def _train(at: Located, hold: Hold, progress: Progress) -> Outcome:
+def _train(at: Located, hold: Hold, voice: _Voice) -> Outcome:
     """Bring a run or a group to its end, or as far as budget and signals let it come."""
     if group.is_group(at.folder):
-        _train_group(at.folder, hold, progress)
+        _train_group(at.folder, hold, voice)
     else:
         directory = RunDirectory.open(at.folder)
         with directory.lock():
-            _train_one(directory, hold, progress)
+            _train_one(directory, hold, voice)
     return _outcome(at)
 
 
-def _train_one(directory: RunDirectory, hold: Hold, progress: Progress) -> End:
+def _train_one(directory: RunDirectory, hold: Hold, voice: _Voice) -> End:
     """One run; its lock is held."""
     from trainer.logs import outlets
     from trainer.stages import Stages
 
     run_file = directory.run_file()
-    with outlets.logged(directory, run_file, progress) as told:
-        stages = Stages(directory, run_file, told, hold)
+    with outlets.logged(directory, run_file, voice.progress) as progress, voice.through(progress):
+        stages = Stages(directory, run_file, progress, hold)
         try:
             return stages.run()
         finally:
             stages.close()
 
 
-def _train_group(folder: Path, hold: Hold, progress: Progress) -> None:
+def _train_group(folder: Path, hold: Hold, voice: _Voice) -> None:
     with lock_folder(folder, folder.name):
         for member in group.members(folder):
             if member.status().state is State.FINISHED:
                 continue
             with member.lock():
-                end = _train_one(member, hold, progress)
+                end = _train_one(member, hold, voice)
             if end is not End.FINISHED:
                 return
         _evaluate_group(folder)

@@ -8,6 +8,8 @@ from trainer.errors import SlipwayError
 from trainer.run import files, group
 from trainer.run.directory import RunDirectory
 from trainer.run.status import State
+from trainer.store.base import Store
+from trainer.store.objects.base import Unreachable
 
 DAMAGED = "damaged"
 """The state shown of a run whose files cannot be read."""
@@ -27,23 +29,39 @@ def of(folder: Path, detailed: bool = False, *, lock_tells: bool = True) -> dict
     return read(folder, detailed, lock_tells)
 
 
+def at(store: Store, run_id: str) -> dict[str, Any]:
+    """The figures of a run or a group of runs in a store.
+
+    Raises:
+        Unreachable: if the store does not answer.
+    """
+    try:
+        return of(store.glance(run_id), lock_tells=not store.is_shared)
+    except Unreachable:
+        raise
+    except SlipwayError as error:
+        return _damaged(run_id, error)
+
+
+def _damaged(run_id: str, error: SlipwayError) -> dict[str, Any]:
+    nothing = ("env_id", "algorithm", "seed", "env_steps", "done_ratio", "score", "optimality_gap_ratio", "updated_at")
+    return {"run_id": run_id, "state": DAMAGED, **dict.fromkeys(nothing), "message": _in_one_line(error)}
+
+
 def _in_one_line(error: SlipwayError) -> str:
     return "; ".join(" ".join(line.split()) for line in str(error).splitlines())
 
 
 def _run(folder: Path, detailed: bool, lock_tells: bool) -> dict[str, Any]:
     run = RunDirectory(folder)
-    figures = dict.fromkeys(
-        ("state", "env_id", "algorithm", "seed", "env_steps", "done_ratio", "score", "optimality_gap_ratio"), None
-    )
-    found: dict[str, Any] = {"run_id": run.run_id, **figures, "updated_at": None, "message": ""}
     try:
         run = RunDirectory.open(folder)
         run_file, status = run.run_file(), run.status()
     except SlipwayError as error:
-        return {**found, "state": DAMAGED, "message": _in_one_line(error)}
+        return _damaged(run.run_id, error)
     dead = lock_tells and status.state is State.RUNNING and not run.is_locked()
-    found |= {
+    found = {
+        "run_id": run.run_id,
         "state": INTERRUPTED if dead else str(status.state),
         "env_id": run_file.env.id,
         "algorithm": run_file.agent.algorithm,

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Self
 
-from trainer.errors import ExitCode, SlipwayError
+from trainer.errors import BadInput, ExitCode, SlipwayError
 from trainer.run.status import now
 from trainer.store.objects.base import Exists, Missing, Objects, Unreachable
 
@@ -127,16 +127,22 @@ class Entry:
         return json.dumps(values, allow_nan=False, separators=(",", ":")).encode()
 
     @classmethod
-    def decode(cls, data: bytes) -> Self:
+    def decode(cls, data: bytes, run: str) -> Self:
         """The entry in an object; keys that a newer slipway added are left out.
 
+        Args:
+            data: the object's bytes.
+            run: whose, for errors.
+
         Raises:
-            SlipwayError: if it has another format, or makes no sense.
+            BadInput: if it has another format.
+            SlipwayError: if it makes no sense.
         """
         try:
             values = json.loads(data)
             if values["format"] != FORMAT:
-                raise SlipwayError(f"an entry of the journal has format {values['format']!r}, not {FORMAT}")
+                allowed = f"a run whose journal has format {FORMAT}; this one has format {values['format']!r}"
+                raise BadInput("RUN", run, allowed, "use the version of slipway that wrote it, or a newer one")
             holder = values["holder"]
             return cls(
                 kind=Kind(values["kind"]),
@@ -244,9 +250,10 @@ class Journal:
 
         Raises:
             Missing, Unreachable, Corrupt: as they say.
+            BadInput: if another format was written.
             SlipwayError: if it makes no sense.
         """
-        return Entry.decode(self.objects.read(self.key(number)))
+        return Entry.decode(self.objects.read(self.key(number)), f"{self.objects.uri}/{self.run_id}")
 
     def newest(self) -> tuple[int, Entry] | None:
         """The highest number and its entry; None if there is no entry.
@@ -264,6 +271,28 @@ class Journal:
             except Missing:  # removed since it was listed: there are higher ones
                 continue
         raise Unreachable(f"{self.objects.uri}/{self.run_id}: entries are listed that cannot be read")
+
+    def check_held(self, holder: Holder, after: int) -> int:
+        """Find out whether a holder still has the run.
+
+        Args:
+            holder: whose last entry it was that stood last.
+            after: that entry's number.
+
+        Returns:
+            The number of the holder's last entry now.
+
+        Raises:
+            Superseded: if somebody else has made an entry since.
+            Unreachable, Corrupt: as they say; nothing is known then.
+        """
+        numbers = self.numbers(after=after)
+        if not numbers:
+            return after
+        found = self.newest()
+        if found is None or found[1].holder != holder:
+            raise Superseded(self.run_id, found[1] if found else None)
+        return found[0]
 
     def append(self, after: int, entry: Entry) -> int:
         """Make the entry that follows one.
@@ -284,9 +313,17 @@ class Journal:
         number = after + 1
         while not self._create(number, entry):
             number += 1
-        if self.numbers(after=number):  # the number was free because its entry had been removed
-            raise self._superseded()
+        if self.numbers(after=number) and not self._was_taken(number, entry):
+            raise self._superseded()  # the number was free because its entry had been removed
         return number
+
+    def _was_taken(self, number: int, entry: Entry) -> bool:
+        """Whether another holder found an entry as the newest, and went on from it."""
+        try:
+            following = self.read(number + 1)
+        except Missing:
+            return False
+        return following.before == entry.holder.id and following.files == entry.files
 
     def _create(self, number: int, entry: Entry) -> bool:
         """Make an entry; False if an earlier one of its holder is there.

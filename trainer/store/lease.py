@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from trainer.errors import BadInput, SlipwayError
 from trainer.store.journal import HEARTBEAT, Entry, Holder, Journal, Kind, Superseded
-from trainer.store.objects.base import Missing, Objects
+from trainer.store.objects.base import Missing
 from trainer.store.told import Say, unheard
 
 BEAT_SECONDS, DEAD_AFTER_SECONDS = 10.0, 45.0
@@ -29,17 +29,20 @@ def heartbeat_key(run_id: str, number: int) -> str:
 
 
 class Heartbeat:
-    """Shows that a holder lives. The first beat is made at once.
+    """Shows that a holder lives, and looks whether it still has the run. The first beat is made at once.
 
     Args:
-        objects: the place.
-        run_id: the run's folder there.
-        number: of the entry by which the holder took the run.
+        journal: the run's.
+        entry: by which the holder took the run.
+        lost: told once if somebody else has it now; there is no further beat then. Called from a thread.
         seconds: between two beats.
     """
 
-    def __init__(self, objects: Objects, run_id: str, number: int, seconds: float = BEAT_SECONDS) -> None:
-        self._objects, self._key, self._seconds = objects, heartbeat_key(run_id, number), seconds
+    def __init__(
+        self, journal: Journal, entry: Entry, lost: Callable[[Superseded], None], seconds: float = BEAT_SECONDS
+    ) -> None:
+        self._journal, self._holder, self._lost, self._seconds = journal, entry.holder, lost, seconds
+        self._key, self._number = heartbeat_key(journal.run_id, entry.taken), entry.taken
         self._count = 0
         self._stopped = threading.Event()
         self._beat()
@@ -52,12 +55,30 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._seconds):
+            try:
+                self._look()
+            except Superseded as error:
+                return self._lost(error)
             self._beat()
+        return None
+
+    def _look(self) -> None:
+        """Find out whether the holder still has the run.
+
+        Raises:
+            Superseded: if it does not.
+        """
+        try:
+            self._number = self._journal.check_held(self._holder, self._number)
+        except Superseded:
+            raise
+        except SlipwayError:
+            return  # the next look may come through
 
     def _beat(self) -> None:
         self._count += 1
         with contextlib.suppress(SlipwayError):  # the next one may come through
-            self._objects.replace(self._key, json.dumps({"beats": self._count}).encode())
+            self._journal.objects.replace(self._key, json.dumps({"beats": self._count}).encode())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,8 +72,8 @@ class Mirror:
         self._journal, self._files, self._step = journal, entry.files, entry.step
         self._before, self._say = entry.before, told.say
         self._stack, self._pace = stack, pace
-        self._heartbeat = Heartbeat(journal.objects, journal.run_id, self.number, pace.beat_seconds)
         self._uploader = Uploader(writer, told, first_pause_seconds=pace.first_pause_seconds)
+        self._heartbeat = Heartbeat(journal, entry, self._uploader.stop, pace.beat_seconds)
         self._is_restored = False
 
     @classmethod

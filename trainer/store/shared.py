@@ -90,7 +90,7 @@ def pull(objects: Objects, run_id: str, folder: Path, *, received: Sent | None =
     if folder.exists():
         raise BadInput("folder", str(folder), "a folder that is not there yet", "remove it, or give another one")
     journal = Journal(objects, run_id)
-    if journal.last() is None:
+    if journal.newest() is None:
         raise BadInput("RUN", run_id, f"a run in {objects.uri}", "see `slipway runs list`")
     aside = folder.parent / f".pulling-{folder.name}"
     try:

@@ -102,8 +102,16 @@ class Uploader:
                 self._told.left(self._writer.left)
         remaining = self._writer.left
         self.abandon()
+        if self._released:
+            return ""
         self.check()
-        return "" if self._released else self._trouble or f"{remaining} bytes were still to be sent"
+        return self._trouble or f"{remaining} bytes were still to be sent"
+
+    def stop(self, error: Superseded) -> None:
+        """Send nothing more: somebody else has the run, as `check` will say."""
+        if not self._released:  # somebody may have it once this holder has let go
+            self._error = self._error or error
+            self.abandon()
 
     def abandon(self) -> None:
         """Begin nothing new. What is under way may still end, unless the process does."""

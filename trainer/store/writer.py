@@ -103,9 +103,11 @@ class Writer:
     def publish(self, snapshot: Snapshot) -> None:
         """Lay the files of the last entry, all but checkpoints, out under their own names, for people and tables.
 
-        It is a copy for reading: the journal is the run.
+        It is a copy for reading: the journal is the run. Before each file it is asked whether the run is still held, so
+        a holder that was paused writes at most those over a later one's that it was sending then.
 
         Raises:
+            Superseded: if somebody else has the run now.
             Unreachable, Corrupt, Abandoned: as they say; the step may be tried again.
         """
         files = self._entry.files
@@ -114,8 +116,12 @@ class Writer:
                 Upload(path, held.path, held.bytes, files[path].sha256)
                 for path, held in snapshot.files.items()
                 if is_published(path)
-            ]
+            ],
+            self._check_held,
         )
+
+    def _check_held(self) -> None:
+        self._journal.check_held(self._holder, self._number)
 
     def release(self, snapshot: Snapshot, state: str) -> int:
         """Send what the last entry does not name, and append an entry that says that nobody holds the run.
@@ -195,12 +201,14 @@ class Writer:
             key += "+"
         return key
 
-    def _upload(self, uploads: list[Upload]) -> None:
+    def _upload(self, uploads: list[Upload], check: Callable[[], None] = unheard) -> None:
+        """Send files, those that can be at once; `check` is called before each."""
         self._left = sum(upload.bytes for upload in uploads)
 
         def one(upload: Upload) -> None:
             if self._abandoned.is_set():
                 raise Abandoned
+            check()
             self._objects.upload(f"{self._prefix}{upload.key}", upload.path, upload.sha256, self._sent)
 
         try:

@@ -6,7 +6,7 @@ import json
 import pytest
 from memory_objects import MemoryObjects
 
-from trainer.errors import ExitCode, SlipwayError
+from trainer.errors import BadInput, ExitCode, SlipwayError
 from trainer.store.journal import Entry, File, Holder, Journal, Kind, Piece, Superseded
 from trainer.store.objects.base import Unreachable
 
@@ -15,12 +15,12 @@ FILES = {"run.yaml": File(3, SHA, (Piece(f"objects/000000000001/{SHA}/run.yaml",
 
 
 def entry(holder, **changes):
-    return Entry(Kind.COMMIT, holder, 1, FILES, 7, **changes)
+    return Entry(**{"kind": Kind.COMMIT, "holder": holder, "taken": 1, "files": FILES, "step": 7, **changes})
 
 
 def test_an_entry_comes_back_as_it_was():
     made = entry(Holder(), state="finished")
-    assert Entry.decode(made.encode()) == made
+    assert Entry.decode(made.encode(), "run") == made
     assert made.object_keys() == {f"objects/000000000001/{SHA}/run.yaml"}
     assert Holder() != Holder()
     assert entry(made.holder).nonce != made.nonce
@@ -38,7 +38,6 @@ PIECE = {"key": "objects/1/a/b", "bytes": 3, "sha256": SHA}
     [
         b"",
         b"[]",
-        changed(format=2),
         changed(kind="other"),
         changed(taken="first"),
         changed(holder={}),
@@ -53,7 +52,45 @@ PIECE = {"key": "objects/1/a/b", "bytes": 3, "sha256": SHA}
 )
 def test_what_is_no_entry(data):
     with pytest.raises(SlipwayError, match="journal"):
-        Entry.decode(data)
+        Entry.decode(data, "run")
+
+
+def test_a_journal_of_another_format_is_bad_input():
+    objects = MemoryObjects({"run/journal/000000000001.json": changed(format=2)})
+    with pytest.raises(BadInput, match="this one has format 2") as caught:
+        Journal(objects, "run").newest()
+    assert (caught.value.field, caught.value.value) == ("RUN", "memory://runs/run")
+    assert "the version of slipway that wrote it" in caught.value.cure
+
+
+@pytest.mark.parametrize("saw_it", [True, False])
+def test_an_entry_that_is_taken_over_at_once_counts_if_the_other_saw_it(saw_it):
+    objects, me, other = MemoryObjects(), Holder(), Holder("host-b", 7)
+    Journal(objects, "run").append(0, entry(me))
+
+    def meddle(call):
+        if call.name == "create" and call.done:
+            files = FILES if saw_it else {}
+            Journal(objects, "run").append(2, Entry(Kind.TAKEN, other, 3, files, before=me.id))
+
+    journal = Journal(objects.client(meddle), "run")
+    if saw_it:
+        assert journal.append(1, entry(me, kind=Kind.RELEASED)) == 2
+    else:
+        with pytest.raises(Superseded, match="process 7 on host-b"):
+            journal.append(1, entry(me, kind=Kind.RELEASED))
+
+
+def test_who_holds_the_run():
+    objects, me = MemoryObjects(), Holder()
+    journal = Journal(objects, "run")
+    journal.append(0, entry(me))
+    assert journal.check_held(me, 1) == 1
+    journal.append(1, entry(me))
+    assert journal.check_held(me, 1) == 2
+    journal.append(2, entry(Holder("host-b", 7)))
+    with pytest.raises(Superseded, match="process 7 on host-b"):
+        journal.check_held(me, 2)
 
 
 def test_entries_follow_one_another():

@@ -1,6 +1,7 @@
 """Who may write: asked of the journal and of heartbeats, never of a clock that two machines would have to share."""
 
 import dataclasses
+import threading
 
 import pytest
 from memory_objects import MemoryObjects
@@ -169,28 +170,46 @@ def test_clocks_that_are_wrong_change_nothing(times, start, monkeypatch):
         assert journal.last() == 3
 
 
+def never(error):
+    raise AssertionError(error)
+
+
 def test_a_heart_beats_until_it_is_stopped():
-    objects = MemoryObjects()
-    heartbeat = Heartbeat(objects, "run", 3, seconds=0.01)
+    objects, journal = held()
+    heartbeat = Heartbeat(journal, journal.read(1), never, seconds=0.01)
     seen = set()
     while len(seen) < 3:
-        seen.add(objects.data["run/heartbeat/000000000003.json"])
+        seen.add(objects.data[heartbeat_key("run", 1)])
     heartbeat.stop()
     heartbeat._thread.join(5)
     assert not heartbeat._thread.is_alive()
 
 
 def test_a_heart_goes_on_though_the_store_fails_now_and_then():
-    objects = MemoryObjects()
+    objects, journal = held()
 
     def meddle(call):
-        if call.number in (0, 2):
+        if call.number in (0, 1, 3, 5):  # beats and looks
             raise Unreachable("no answer")
 
-    heartbeat = Heartbeat(objects.client(meddle), "run", 3, seconds=0.01)
-    while objects.data.get("run/heartbeat/000000000003.json") != b'{"beats": 4}':
+    heartbeat = Heartbeat(Journal(objects.client(meddle), "run"), journal.read(1), never, seconds=0.01)
+    while objects.data[heartbeat_key("run", 1)] != b'{"beats": 4}':
         pass
     heartbeat.stop()
+
+
+def test_a_heart_finds_out_that_the_run_was_taken_and_beats_no_more():
+    _, journal = held()
+    said, done = [], threading.Event()
+    heartbeat = Heartbeat(journal, journal.read(1), lambda error: (said.append(error), done.set()), seconds=0.01)
+    journal.append(1, Entry(Kind.COMMIT, HOLDER, 1, FILES, 8))  # its own
+    journal.append(2, Entry(Kind.TAKEN, Holder("host-b", 7), 3, FILES, 8))
+    assert done.wait(60)
+    heartbeat._thread.join(60)
+    assert not heartbeat._thread.is_alive()
+    assert [str(error).splitlines()[0].split(",")[0] for error in said] == [
+        "RUN: run: process 7 on host-b took the run over"
+    ]
 
 
 def test_patience_is_what_the_decision_says():

@@ -14,7 +14,7 @@ from trainer.run.directory import lock_folder
 from trainer.run.status import State
 from trainer.store import mirror as mirrors
 from trainer.store import shared
-from trainer.store.journal import Journal, Kind
+from trainer.store.journal import Entry, Holder, Journal, Kind, Superseded
 from trainer.store.lease import Patience
 from trainer.store.mirror import Mirror
 from trainer.store.objects.base import Missing, Unreachable
@@ -22,10 +22,10 @@ from trainer.store.told import Told
 from trainer.store.verify import verify
 
 
-def begun(objects, folder, steps=2, **told):
+def begun(objects, folder, steps=2, pace=QUICK, **told):
     """A run with some committed steps, held."""
     training = StandIn(folder).begin()
-    mirror = Mirror.create(objects, "run", folder, pace=QUICK, told=Told(**told))
+    mirror = Mirror.create(objects, "run", folder, pace=pace, told=Told(**told))
     for _ in range(steps):
         mirror.snapshot(training.train())
         assert mirror.wait(20)
@@ -82,6 +82,24 @@ def test_a_finished_run_lies_under_its_own_names_too_but_checkpoints(tmp_path):
     del objects.data["run/metrics.jsonl"]
     found = verify(objects, "run")
     assert [line.split(":")[0] for line in (*found.wrong, *found.missing)] == ["report.html", "metrics.jsonl"]
+
+
+def test_a_holder_that_sleeps_while_it_lays_files_out_writes_none_over_a_later_ones(tmp_path):
+    objects = MemoryObjects()
+    mirror, training = begun(objects, tmp_path / "a", pace=dataclasses.replace(QUICK, workers=1))
+    training.finish()
+    laid_out = []
+
+    def meddle(call):
+        if call.name == "upload" and not call.done and call.key.split("/")[1] not in ("journal", "objects"):
+            laid_out.append(call.key)
+            if len(laid_out) == 2:  # it sleeps before the second, and another takes the run
+                Journal(objects, "run").append(Journal(objects, "run").last(), Entry(Kind.TAKEN, Holder("b", 1), 9, {}))
+
+    objects.meddle = meddle
+    with pytest.raises(Superseded, match="process 1 on b"):
+        mirror.close(State.FINISHED)
+    assert len(laid_out) == 2
 
 
 def test_a_run_that_is_not_finished_is_not_laid_out(tmp_path):

@@ -11,10 +11,14 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import servers
 from processes import assert_same_training, checkpoint_steps, finish, rows, slipway, status, train
+
+from trainer.cli import application
+from trainer.store.objects.places import place
 
 SETTINGS = {
     "agent.num_envs": 32, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "agent.epochs": 2,
@@ -109,7 +113,9 @@ def test_a_machine_is_lost_and_another_goes_on_to_the_same_bits(stores, machines
     assert_same_training(tmp_path / "pulled", reference)
     assert status(tmp_path / "pulled")["state"] == "finished"
     assert status(tmp_path / "pulled")["resumes"] == 1
-    assert "is finished" in one.run("runs", "logs", f"{store}/{run_id}")
+    said = one.run("runs", "logs", f"{store}/{run_id}")
+    assert "is finished" in said
+    assert COMMITTED in said
 
 
 @pytest.mark.slow
@@ -167,3 +173,31 @@ def test_a_run_goes_from_store_to_store(stores, machines, reference, tmp_path):
     assert "an id that s3://bucket/runs does not have yet" in taken
     with contextlib.suppress(FileNotFoundError):
         assert not list((two.folder / "work").rglob("run.yaml"))  # who only reads leaves nothing behind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_of_a_newer_format_is_left_as_it_is(stores, tmp_path, monkeypatch, capfd, kind):
+    monkeypatch.setenv("SLIPWAY_WORK", str(tmp_path / "work"))
+    monkeypatch.chdir(tmp_path)
+    store = f"{stores[kind]}/newer"
+    if kind == "nas":
+        Path(store.removeprefix("nas://")).mkdir()
+    objects = place(store)
+    entry = json.dumps({"format": 2, "of": "the future"}).encode()
+    objects.create("run/journal/000000000001.json", entry)
+    objects.create("run/objects/000000000001/x/run.yaml", b"")
+    run = f"{store}/run"
+    commands = (["resume", run], ["resume", run, "--take-over"], ["runs", "pull", run], ["runs", "show", run])
+    for arguments in (*commands, ["runs", "verify", run], ["runs", "logs", run], ["evaluate", run]):
+        assert application.run(arguments) == 2
+        said = capfd.readouterr().err
+        assert f"RUN: '{run}' is not allowed" in said
+        assert "a run whose journal has format 1; this one has format 2" in said
+        assert "fix:     use the version of slipway that wrote it, or a newer one" in said
+    assert application.run(["runs", "list", "--store", store]) == 0
+    assert "damaged" in capfd.readouterr().out
+    assert [found.key for found in objects.keys("")] == [
+        "run/journal/000000000001.json", "run/objects/000000000001/x/run.yaml",
+    ]  # fmt: skip
+    assert objects.read("run/journal/000000000001.json") == entry
+    assert not (tmp_path / "runs").exists()

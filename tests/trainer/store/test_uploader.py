@@ -1,5 +1,6 @@
 """Sending behind the training's back."""
 
+import dataclasses
 import threading
 import time
 
@@ -143,6 +144,43 @@ def test_a_holder_that_lost_its_run_is_told_at_its_next_look_and_writes_nothing_
     assert commits == []
     assert len(objects.calls) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+
+def test_a_holder_that_commits_nothing_finds_out_too_that_it_lost_its_run(tmp_path):
+    _, objects, _, mirror, _ = begun(tmp_path, dataclasses.replace(QUICK, beat_seconds=0.01))
+    Journal(objects, "run").append(1, Entry(Kind.TAKEN, Holder("host-b", 12), 2, {}))
+    with pytest.raises(Superseded, match="process 12 on host-b"):
+        eventually(mirror.check)
+    with pytest.raises(Superseded):
+        mirror.close(State.FAILED)
+    assert Journal(objects, "run").last() == 2
+
+
+def eventually(check):
+    """Ask until it raises."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        check()
+
+
+def test_who_takes_a_run_as_soon_as_it_is_released_is_no_trouble_to_its_holder(tmp_path):
+    _, objects, _, mirror, _ = begun(tmp_path, dataclasses.replace(QUICK, beat_seconds=0.01))
+
+    def meddle(call):
+        if call.name == "create" and call.done:
+            objects.meddle = lambda call: None
+            journal = Journal(objects, "run")
+            number, released = journal.newest()
+            taken = Entry(Kind.TAKEN, Holder("host-b", 12), 3, released.files, before=released.holder.id)
+            assert journal.append(number, taken) == 3
+            assert lost.wait(60)
+
+    lost = threading.Event()
+    stop = mirror._uploader.stop
+    mirror._heartbeat._lost = lambda error: (stop(error), lost.set())
+    objects.meddle = meddle
+    mirror.close(State.PREEMPTED)
+    assert Journal(objects, "run").last() == 3
 
 
 def test_a_mistake_in_a_listener_is_not_swallowed(tmp_path):

@@ -1,6 +1,7 @@
 """`slipway runs`."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import click
@@ -51,7 +52,7 @@ def list_(store: str, as_json: bool) -> None:
     from trainer.store.parallel import each
 
     place = resolve(store)
-    found = [summary.of(folder, lock_tells=not place.is_shared) for folder in each(place.glance, place.run_ids())]
+    found = each(lambda run_id: summary.at(place, run_id), place.run_ids())
     found.sort(key=lambda item: str(item["updated_at"] or ""), reverse=True)
     if as_json:
         output.print_json(found)
@@ -108,6 +109,7 @@ def show(run: str, store: str, as_json: bool) -> None:
         "slipway runs logs my-run",
         "slipway runs logs s3://bucket/runs/my-run --level warning",
         "slipway runs logs my-run --lines 20 --json",
+        "slipway runs logs s3://bucket/runs/my-run --follow",
     ),
 )
 @run_argument
@@ -120,16 +122,18 @@ def show(run: str, store: str, as_json: bool) -> None:
     help="Show lines that matter at least so much.",
 )
 @click.option("--lines", type=WholeNumber(1, 1_000_000), metavar="N", help="Only the last N lines.")
+@click.option("--follow", is_flag=True, help="Go on with what the run says, until it is over; Ctrl-C ends it.")
 @store_option
 @json_option
-def logs(run: str, level: str, lines: int | None, store: str, as_json: bool) -> None:
+def logs(run: str, level: str, lines: int | None, follow: bool, store: str, as_json: bool) -> None:
     """Show what a run said: states, checkpoints, figures now and then, and whatever went wrong.
 
-    Of a run in a bucket that is what it had said at its last commit. A group's runs are shown together.
+    Of a run in a bucket that is what it had said at its last commit. A group's runs are shown together. With --follow
+    and --json each line is a JSON object; a run that was preempted is waited for.
 
     RUN is a run directory, an address (s3://BUCKET/PREFIX/RUN), or the id of a run or a group of runs in the store.
     """
-    from trainer.logs import reading
+    from trainer.logs import following, reading
     from trainer.logs.lines import Severity
     from trainer.run import group
     from trainer.run.located import locate
@@ -137,15 +141,19 @@ def logs(run: str, level: str, lines: int | None, store: str, as_json: bool) -> 
     at = locate(run, store)
     folder = at.store.glance(at.run_id)
     paths = [f"{member.folder.name}/" for member in group.members(folder)] if group.is_group(folder) else [""]
-    files = [at.store.read_file(at.run_id, f"{path}log.jsonl") for path in paths]
-    found = [line for data in files for line in reading.parse(data, Severity(level.upper()))]
-    found.sort(key=lambda line: str(line["time"]))
-    found = found[-lines:] if lines else found
-    if as_json:
-        output.print_json(found)
+
+    def read(path: str) -> bytes:
+        return at.store.read_file(at.run_id, path)
+
+    least = Severity(level.upper())
+    found = following.lines(read, paths, least)
+    known, shown = found[:-lines] if lines else [], found[-lines:] if lines else found
+    if as_json and not follow:
+        output.print_json(shown)
         return
-    for line in found:
-        click.echo(reading.words(line))
+    seconds = following.SHARED_SECONDS if at.store.is_shared else following.LOCAL_SECONDS
+    for line in following.follow(read, paths, least, seconds, known=known) if follow else shown:
+        click.echo(json.dumps(line) if as_json else reading.words(line))
 
 
 @runs.command(

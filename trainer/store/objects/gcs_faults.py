@@ -1,5 +1,7 @@
 """What Google Cloud Storage, and the way to it, answer when something is wrong, in the words of `Objects`."""
 
+import re
+
 from google.api_core import exceptions as google
 from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -21,6 +23,8 @@ FAULTS = (
 
 SIGN_IN = "run `gcloud auth application-default login`, or give the machine a service account"
 
+_KEPT = re.compile(r"retention|(?:temporary|event-based|active) hold", re.IGNORECASE)
+"""What Google says of objects that are locked (https://cloud.google.com/storage/docs/bucket-lock)."""
 _PERMISSIONS = ("storage.objects.list", "storage.objects.get", "storage.objects.create", "storage.objects.delete")
 
 
@@ -48,6 +52,9 @@ def _mend(error: Exception, uri: str) -> BadInput | None:
     if isinstance(error, google.ClientError) and ("cloudkms" in said.lower() or "cloud kms" in said.lower()):
         cure = "grant roles/cloudkms.cryptoKeyEncrypterDecrypter on the key to the storage service agent"
         return BadInput("store", uri, f"an encryption key that may be used; {said}", cure)
+    if isinstance(error, google.Forbidden) and _KEPT.search(said):
+        cure = "remove the bucket's retention policy and the objects' holds, or name another bucket"
+        return BadInput("store", uri, f"a bucket whose objects may be replaced and removed; {said}", cure)
     if isinstance(error, google.Forbidden):
         needed = [name for name in _PERMISSIONS if name in said] or ["storage.objects.*"]
         cure = "grant roles/storage.objectUser on the bucket"

@@ -1,5 +1,6 @@
 """What S3, and the way to it, answer when something is wrong, in the words of `Objects`."""
 
+import re
 from typing import Any
 
 from botocore import exceptions as boto
@@ -21,6 +22,8 @@ _OVER = (
 _OVER_CODES = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _UNKNOWN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthFailure", "InvalidClientTokenId"}
 _DENIED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "403"}
+_KEPT = re.compile(r"object lock|WORM", re.IGNORECASE)
+"""What S3, and servers that speak its protocol, say of objects that are locked."""
 _ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
 _PERMISSIONS = {"ListObjectsV2": "s3:ListBucket", "HeadObject": "s3:GetObject", "DeleteObjects": "s3:DeleteObject"}
 _PERMISSIONS |= {"CreateMultipartUpload": "s3:PutObject", "UploadPart": "s3:PutObject"}
@@ -69,6 +72,9 @@ def _answered(error: ClientError, uri: str) -> BadInput | None:
     if code.startswith(("KMS.", "KMS")) or (code in _DENIED and "kms:" in said):
         cure = "let the credentials use the key (kms:GenerateDataKey, kms:Decrypt), and see that it is enabled"
         return BadInput("store", uri, f"an encryption key that may be used; {said}", cure)
+    if code == "ObjectLocked" or _KEPT.search(said):
+        cure = "name a bucket without object lock, or one that keeps versions: there removing only hides"
+        return BadInput("store", uri, f"a bucket whose objects may be replaced and removed; {said}", cure)
     if code in _OVER_CODES:
         return _expired(uri, said)
     if code in _UNKNOWN:

@@ -33,6 +33,9 @@ def error(status, message):
     return status, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
 
+KEPT = "is subject to bucket's retention policy or object retention"
+
+
 def crc32c(data):
     return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
 
@@ -159,6 +162,16 @@ def test_what_a_person_can_mend(answering, answer, allowed, cure):
             [MADE, error(412, "conditionNotMet"), error(403, "no storage.objects.delete access")],
             "may storage.objects.delete",
             "objectUser",
+        ),
+        (
+            [MADE, error(412, "conditionNotMet"), error(403, f"Object 'runs/x' {KEPT} and cannot be deleted")],
+            "whose objects may be replaced and removed; Google says",
+            "remove the bucket's retention policy",
+        ),
+        (
+            [MADE, error(412, "conditionNotMet"), error(403, "Object 'runs/x' is under active Event-Based hold")],
+            "whose objects may be replaced and removed; Google says",
+            "the objects' holds",
         ),
         (
             [error(403, "Permission denied on Cloud KMS key. Please ensure that your service account has access")],

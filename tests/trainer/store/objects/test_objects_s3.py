@@ -8,6 +8,7 @@ Amazon's documents have it.
 import contextlib
 import hashlib
 import json
+import os
 import urllib.request
 
 import boto3
@@ -195,6 +196,12 @@ def test_what_a_person_can_mend(answering, answer, allowed, cure):
         (error(400, "KMS.DisabledException", "is disabled."), "encryption key", "enabled"),
         (error(403, "AccessDenied", f"not authorized to perform: kms:GenerateDataKey on {KEY}"), "kms:Gen", "kms:Dec"),
         (error(501, "NotImplemented", "A header you provided"), "conditional writes", "use AWS"),
+        (
+            error(400, "ObjectLocked", "Object is WORM protected"),
+            "replaced and removed; AWS says",
+            "without object lock",
+        ),
+        (error(403, "AccessDenied", "because object protected by object lock."), "replaced and", "that keeps versions"),
     ],
 )
 def test_what_a_person_can_mend_before_writing(answering, answer, allowed, cure):
@@ -202,6 +209,31 @@ def test_what_a_person_can_mend_before_writing(answering, answer, allowed, cure)
     refused = bad_input(objects, write=True)
     assert allowed in refused.allowed
     assert cure in refused.cure
+
+
+def test_a_bucket_with_object_lock_keeps_versions_and_is_good_enough(s3_cloud, bucket, tmp_path):
+    """What is removed is hidden: S3 refuses to remove locked versions by name alone, which is never asked for here."""
+    client = boto3.client("s3")
+    here = {"LocationConstraint": os.environ["AWS_REGION"]}
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration=here, ObjectLockEnabledForBucket=True)
+    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
+    client.put_object_lock_configuration(
+        Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+    )
+    objects = place(f"s3://{bucket}/team")
+    objects.check(write=True)
+    objects.create("a", b"1")
+    for data in (b"2", b"3"):
+        objects.replace("a", data)
+    (tmp_path / "large").write_bytes(b"x" * 20_000_000)
+    objects.upload("large", tmp_path / "large", hashlib.sha256(b"x" * 20_000_000).hexdigest())
+    assert objects.read("a") == b"3"
+    objects.delete(["a", "large"])
+    assert list(objects.keys()) == []
+    assert (
+        len([found for found in client.list_object_versions(Bucket=bucket)["Versions"] if "team/a" in found["Key"]])
+        == 3
+    )
 
 
 def test_a_server_that_knows_no_conditional_writes_is_found_out(answering):
