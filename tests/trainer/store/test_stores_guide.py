@@ -25,7 +25,7 @@ def test_each_command_works(tmp_path, monkeypatch):
         for bucket in ("s3://bucket", "gs://bucket"):
             servers.make_bucket(bucket)
         shown = commands(ROOT / "docs/stores.md")
-        assert len(shown) == 8
+        assert len(shown) == 9
         for command, expected in shown:
             ran = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
             assert ran.returncode == expected, f"{command}\n{ran.stdout}\n{ran.stderr}"
