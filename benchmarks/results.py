@@ -288,7 +288,8 @@ def store_sections(measured: Measured, rows: Sequence[Row]) -> list[str]:
     ):
         own = [row for row in rows if row["kind"] == kind]
         if own:
-            body = (*words, "", *table(rows), "", *stores.STAND_INS, stores.where(own))
+            late = (stores.late(own),) if kind == "store-overhead" else ()
+            body = (*words, "", *table(rows), "", *late, *stores.STAND_INS, stores.where(own))
             lines += section(measured, rows, title, (kind,), *body)
     return lines
 

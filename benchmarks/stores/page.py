@@ -34,6 +34,13 @@ def where(rows: Sequence[Row]) -> str:
     return f"Servers ran on processors {found['servers']}, {apart} what is measured, which had {found['measured']}."
 
 
+def late(rows: Sequence[Row]) -> str:
+    """How many uploads are not wholly in what was added, as their block ended before them."""
+    found = [row["stores"][store] for row in rows for store in SHARED]
+    number, blocks = sum(each["late"] for each in found), sum(len(each["added_seconds"]) for each in found)
+    return f"Of {blocks} uploads {number} went on past the end of their block, and are counted in part."
+
+
 def _rows(rows: Sequence[Row], kind: str, setting: str | None = None) -> list[Row]:
     found = [row for row in rows if row["kind"] == kind and setting in (None, row["setting"])]
     return sorted(found, key=lambda row: row["round"])
@@ -58,7 +65,7 @@ def overhead_table(rows: Sequence[Row]) -> list[str]:
                     _milliseconds(added),
                     _milliseconds([statistics.median(each["added_processor_seconds"]) for each in own]),
                     f"**{_percent([seconds / 60 for seconds in added])}**",
-                    f"{_percent(tables.ratios(added, between))} at one each {tables.digits(statistics.median(between))} s",
+                    f"{_percent(tables.ratios(added, between))} at one each {_seconds(between)}",
                 ]
             )
     head = ["agent, checkpoint", "store", "save, ms", "snapshot, ms", "wall time added, ms", "processor time added, ms"]
@@ -148,6 +155,10 @@ def _less(whole: Sequence[float], part: Sequence[float]) -> list[float]:
 
 def _milliseconds(seconds: Sequence[float]) -> str:
     return tables.middle([1000 * value for value in seconds])
+
+
+def _seconds(values: Sequence[float]) -> str:
+    return f"{tables.digits(statistics.median(values))} s"
 
 
 def _percent(shares: Sequence[float]) -> str:

@@ -125,6 +125,7 @@ def overhead_row(number, added):
         "save_seconds": 0.01,
         "snapshot_seconds": 0.002,
         "commit_seconds": [1.0, 2.0],
+        "late": 1,
     }
     row = {"kind": "store-overhead", "setting": "cartpole-ppo", "program": "slipway", "round": number}
     return {**row, "stores": dict.fromkeys(STORES, figures)}
@@ -137,6 +138,7 @@ def test_the_share_is_that_of_one_checkpoint_a_minute():
     assert "| **1.50 (1.00 to 2.00) %** | 45.0 (30.0 to 60.0) % at one each 2.00 s |" in line
     assert "cartpole-ppo, 2.00 MB" in line
     assert page.brief(rows[0]).startswith("local 1200 ms, nas")
+    assert page.late(rows).startswith("Of 18 uploads 6 went on")
 
 
 def test_commits_of_all_rounds_are_taken_together():
