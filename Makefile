@@ -1,4 +1,5 @@
-# Everything here works on a fresh Debian or Ubuntu machine with Python 3.11, git and make; `make test` needs Go 1.24, too.
+# Everything here works on a fresh Debian or Ubuntu machine with Python 3.11, git and make; `make test` and `make bench`
+# need Go 1.24, too.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -50,7 +51,7 @@ requirements: | $(UV) ## Export what bundles carry from uv.lock: every package w
 soak: .venv/.dev ## Kill and resume for a long time (an hour or so)
 	.venv/bin/pytest -m soak
 
-bench: .venv/.trainer ## Compare speed with Stable-Baselines3 and a JAX program, side by side
+bench: .venv/.dev $(FAKE_GCS_SERVER) ## Compare speed with Stable-Baselines3 and a JAX program, and measure stores
 	.venv/bin/python -m benchmarks.run
 
 bench-learning: .venv/.trainer ## Measure the learning quality on all tasks (hours; goes on where it stopped)

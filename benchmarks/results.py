@@ -6,6 +6,8 @@ from typing import Any
 
 from benchmarks import machine, tables
 from benchmarks.settings import LIDAR, OFF_POLICY
+from benchmarks.stores import KINDS as STORE_KINDS
+from benchmarks.stores import page as stores
 
 Row = dict[str, Any]
 Measured = dict[str, dict[str, Any]]
@@ -25,6 +27,8 @@ def brief(row: Row) -> str:
         return f"{at} steps/s"
     if row["kind"] in ("off-policy", "lidar"):
         return f"{row['steps_per_second']:,.0f} steps/s"
+    if row["kind"] in STORE_KINDS:
+        return stores.brief(row)
     return f"{row['wall_seconds']:.2f} s"
 
 
@@ -263,8 +267,31 @@ def page(measured: Measured, rows: Sequence[Row]) -> str:
             "",
             *process_table(rows),
         ),
+        *store_sections(measured, rows),
     ]
     return "\n".join([*lines, *notes()])
+
+
+def store_sections(measured: Measured, rows: Sequence[Row]) -> list[str]:
+    """What keeping runs in a store costs; each section says once more what the stores were."""
+    lines: list[str] = []
+    for kind, title, words, table in (
+        (
+            "store-overhead",
+            "Checkpoints to a store: what they cost the training",
+            stores.OVERHEAD,
+            stores.overhead_table,
+        ),
+        ("store-commit", "Time to a committed checkpoint", stores.COMMIT, stores.commit_table),
+        ("store-resume", "Resume on a cold machine", stores.RESUME, stores.resume_table),
+        ("store-transfer", "Throughput to a store and back", stores.TRANSFER, stores.transfer_table),
+    ):
+        own = [row for row in rows if row["kind"] == kind]
+        if own:
+            late = (stores.late(own),) if kind == "store-overhead" else ()
+            body = (*words, "", *table(rows), "", *late, *stores.STAND_INS, stores.where(own))
+            lines += section(measured, rows, title, (kind,), *body)
+    return lines
 
 
 def notes() -> list[str]:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, results, tables
+from benchmarks import machine, results, stores, tables
 from benchmarks.settings import GYMNASIUM, JAX, LIDAR, OFF_POLICY, SB3, SETTINGS, Setting
 from benchmarks.timing import RESULT
 from envs import registry
@@ -29,10 +29,12 @@ ROOT = FOLDER.parent
 Row = dict[str, Any]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 TIMEOUT_SECONDS = 900
-KINDS = ("speed", "solve", "job", "train", "help", "env-steps", "off-policy", "lidar")
+KINDS = ("speed", "solve", "job", "train", "help", "env-steps", "off-policy", "lidar", *stores.KINDS)
 """Kinds of measurement. Each is kept with what it was measured on, so that they can be measured at different times."""
 TOGETHER = ("job", "train")
 """Kinds in one table of ratios, which are measured in the same rounds."""
+STORE_ROUNDS = 3
+"""The most rounds of what is measured of stores: each of them has many measurements in it."""
 PPO_KINDS = ("speed", "solve", "job", "train")
 """Those that a warm-up by whole processes comes before."""
 PROGRAMS = {
@@ -43,6 +45,7 @@ PROGRAMS = {
     ("off-policy", "sb3"): ("sb3", "peers/sb3/off_policy.py", ()),
     ("lidar", "slipway"): (None, "lidar.py", ("--way", "compiled")),
     ("lidar", "single"): (None, "lidar.py", ("--way", "single")),
+    **{(kind, "slipway"): (None, f"stores/{kind.removeprefix('store-')}.py", ()) for kind in stores.KINDS},
 }
 """For the kinds that are not PPO on CartPole: the peer whose Python runs a program, the program, and its options."""
 
@@ -81,7 +84,15 @@ def plan(quick: bool) -> list[Measurement]:
         for program in ("slipway", "slipway on gymnasium", "sb3")
     ]
     robots = [Measurement("lidar", LIDAR, program) for program in ("slipway", "single")]
-    return [*found, *whole, *steps, *learning, *robots]
+    kept = [
+        Measurement("store-overhead", agent, "slipway")
+        for agent in (list(stores.AGENTS)[:1] if quick else stores.AGENTS)
+    ]
+    kept.append(Measurement("store-commit", "-", "slipway"))
+    if not quick:
+        kept.append(Measurement("store-resume", stores.RESUMED, "slipway"))
+        kept.append(Measurement("store-transfer", "-", "slipway"))
+    return [*found, *whole, *steps, *learning, *robots, *kept]
 
 
 def program(what: Measurement) -> tuple[str | None, str, tuple[str, ...]]:
@@ -183,12 +194,17 @@ class Bench:
         return seconds, done.stdout
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+def main(kinds: Sequence[str] = KINDS, prog: str = "python -m benchmarks.run") -> None:
+    """The command line.
+
+    Args:
+        kinds: those that may be measured.
+        prog: what it is called.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer settings, one round, nothing written by default")
     parser.add_argument(
-        "--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of measurement (all); the others' figures stay"
+        "--only", nargs="+", choices=kinds, default=kinds, help="kinds of measurement (all); the others' figures stay"
     )
     parser.add_argument("--rounds", type=int, default=None, help="rounds, each with its own seed (5; 1 with --quick)")
     parser.add_argument("--cpus", default=None, help="processors that each program is pinned to, as 0,1 (all)")
@@ -197,8 +213,8 @@ def main() -> None:
     rounds = arguments.rounds or (1 if arguments.quick else 5)
     cpus = {int(cpu) for cpu in arguments.cpus.split(",")} if arguments.cpus else os.sched_getaffinity(0)
     target = arguments.json or (None if arguments.quick else FOLDER / "results.json")
-    kinds = {*arguments.only, *(TOGETHER if set(TOGETHER) & set(arguments.only) else ())}
-    measurements = [what for what in plan(arguments.quick) if what.kind in kinds]
+    wanted = {*arguments.only, *(TOGETHER if set(TOGETHER) & set(arguments.only) else ())}
+    measurements = [what for what in plan(arguments.quick) if what.kind in wanted]
     bench = Bench(cpus)
     on_cart_pole = any(what.kind in PPO_KINDS for what in measurements)
     bench.prepare(["sb3", "jax"] if on_cart_pole else sorted({program(what)[0] for what in measurements} - {None}))
@@ -212,7 +228,8 @@ def main() -> None:
         tables.say(f"warming up {name} ...")
         bench.measure(Measurement("job", SB3.name, name), 0)
     for number in range(rounds):
-        turn = measurements if number % 2 == 0 else measurements[::-1]
+        turn = [what for what in measurements if number < STORE_ROUNDS or what.kind not in stores.KINDS]
+        turn = turn if number % 2 == 0 else turn[::-1]
         for done, what in enumerate(turn, 1):
             at = f"round {number + 1}/{rounds}, {done}/{len(turn)}: {what.kind} {what.setting} {what.program}"
             tables.progress(f"{at} ...")

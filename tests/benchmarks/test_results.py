@@ -1,5 +1,5 @@
 from benchmarks import results
-from benchmarks.run import plan
+from benchmarks.run import FOLDER, plan, read
 from benchmarks.settings import LIDAR, SB3, SETTINGS
 
 ABOUT = {"cpu": "X", "cores": 2, "memory_gib": 4, "system": "Linux", "python": "3.11", "load_average": 0.1}
@@ -107,3 +107,8 @@ def test_a_round_measures_each_setting_with_both_programs_side_by_side():
     assert len(set(measurements)) == len(measurements)
     for ours, theirs in zip(measurements[:10:2], measurements[1:10:2], strict=True):
         assert (ours.kind, ours.setting, ours.program) == (theirs.kind, theirs.setting, "slipway")
+
+
+def test_the_page_is_that_of_the_figures():
+    found = read(FOLDER / "results.json")
+    assert (FOLDER / "RESULTS.md").read_text(encoding="utf-8") == results.page(found["measured"], found["rows"])

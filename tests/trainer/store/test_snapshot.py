@@ -129,6 +129,29 @@ def test_a_growing_file_that_was_cut_keeps_the_pieces_that_are_still_its_own(tmp
     assert sent.send() == {"metrics.jsonl": b"one\n"}
 
 
+def test_of_a_growing_file_only_the_last_piece_and_the_rest_are_read(tmp_path, monkeypatch):
+    sent, read = Sent(tmp_path), []
+    chunks = contents._chunks
+    monkeypatch.setattr(contents, "_chunks", lambda *asked: read.append(asked[1:]) or chunks(*asked))
+    metrics = sent.folder / "metrics.jsonl"
+    metrics.touch()
+    for length in (1000, 1010, 1030):
+        with metrics.open("a") as file:
+            file.write("x" * (length - metrics.stat().st_size))
+        read.clear()
+        sent.send()
+    assert read == [(1000, 1010), (1010, 1030)]
+    read.clear()
+    assert sent.send() == {}
+    assert read == [(1010, 1030)]
+    read.clear()
+    copy = sent.folder / "copy"
+    copy.write_bytes(metrics.read_bytes())
+    copy.replace(metrics)  # another file of that name is compared from its beginning
+    assert sent.send() == {}
+    assert read == [(0, 1000), (1000, 1010), (1010, 1030)]
+
+
 def test_many_pieces_are_gathered(tmp_path):
     sent = Sent(tmp_path)
     counts = []

@@ -11,6 +11,7 @@ nothing.
 import base64
 import contextlib
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +29,11 @@ from trainer.store.objects import gcs_faults, patience, transfer, trial
 from trainer.store.objects.base import Corrupt, Described, Missing, Objects, Sent
 from trainer.store.objects.refused import Refused
 
-PART_BYTES = 16 << 20
-"""Large files go in parts of this size, so that only one is sent again when the connection breaks."""
+PART_BYTES = 64 << 20
+"""Large files go in parts of this size, so that only one is sent again when the connection breaks.
+
+Parts go one after the other, and each is waited for: so they are not small. One at a time is held in memory.
+"""
 
 REMOVED_AT_ONCE = 8
 
@@ -126,7 +130,8 @@ class GcsObjects(Objects):
 
         def fetch(arriving: transfer.Arriving) -> None:
             how = {"raw_download": True, "checksum": "crc32c", **_tries()}
-            self._call(key, lambda: self._blob(key).download_to_file(arriving, **how))
+            with io.BufferedWriter(_Passing(arriving), transfer.PIECE) as gathered:
+                self._call(key, lambda: self._blob(key).download_to_file(gathered, **how))
 
         transfer.download(key, path, sha256, fetch, received)
 
@@ -152,6 +157,19 @@ class GcsObjects(Objects):
             return action()
         except gcs_faults.FAULTS as error:
             raise gcs_faults.translated(error, self.uri, key) from error
+
+
+class _Passing(io.RawIOBase):
+    """What a buffer passes on: the library hands out 8 KiB at a time, too little to be hashed and written each."""
+
+    def __init__(self, arriving: transfer.Arriving) -> None:
+        self._arriving = arriving
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._arriving.write(data)
 
 
 class _Reading:
