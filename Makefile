@@ -26,7 +26,7 @@ test: .venv/.dev .tools/.browser $(STAND_INS) ## Install what testing needs, and
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.dev ## Check style and types
 	.venv/bin/ruff check .
