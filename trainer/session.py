@@ -75,7 +75,7 @@ def train(run_file: RunFile, *, run_id: str | None, training_seeds: int, progres
         group.create(store, at.run_id, group.with_seeds(run_file, training_seeds))
     else:
         RunDirectory.create(store, at.run_id, run_file)
-    with _held(at, store.begin(at.run_id, voice.told())) as hold:
+    with voice, _held(at, store.begin(at.run_id, voice.told()), voice) as hold:
         return _train(at, hold, voice)
 
 
@@ -99,7 +99,7 @@ def resume(at: Located, *, take_over: bool = False, progress: Progress) -> Outco
         if not is_finished or not at.store.settle(at.run_id, voice.told()):
             raise
         return _outcome(at)
-    with _held(at, at.store.take(at.run_id, voice.told(), take_over=take_over)) as hold:
+    with voice, _held(at, at.store.take(at.run_id, voice.told(), take_over=take_over), voice) as hold:
         resumable.check(at.folder)
         backend.prepare()
         return _train(at, hold, voice)
@@ -137,7 +137,8 @@ def evaluate(
             finally:
                 stages.close()
 
-    with _held(at, at.store.take(at.run_id, _Voice(progress).told())):
+    voice = _Voice(progress)
+    with _held(at, at.store.take(at.run_id, voice.told()), voice):
         folder = at.folder
         if not group.is_group(folder):
             one(RunDirectory.open(folder))
@@ -161,34 +162,41 @@ def report(at: Located, *, progress: Progress) -> Outcome:
     """
     from trainer.report import build
 
-    with _held(at, at.store.take(at.run_id, _Voice(progress).told())):
+    voice = _Voice(progress)
+    with _held(at, at.store.take(at.run_id, voice.told()), voice):
         build.build(at.folder)
         return _outcome(at)
 
 
-class _Voice:
-    """Says what a store that is elsewhere has to say: to people, and in a run's logs too while it trains.
+class _Voice(contextlib.ExitStack):
+    """Says what a store that is elsewhere has to say: to people, and in a run's logs too, once those are open.
+
+    It is left after the run is in its store, so that the logs hear of the last commit.
 
     Args:
         progress: what people see.
     """
 
     def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+        super().__init__()
+        self.progress = self._shown = progress
         self._said: set[int | None] = set()
 
     def told(self) -> Told:
         """For a store."""
         return Told(lambda text: self.progress.message(text), self._committed, self._left)
 
-    @contextlib.contextmanager
-    def through(self, progress: Progress) -> Iterator[None]:
-        """Speak through another display for a while."""
-        before, self.progress = self.progress, progress
-        try:
-            yield
-        finally:
-            self.progress = before
+    def log(self, directory: RunDirectory, run_file: RunFile) -> None:
+        """Open a run's logs, until this is left or another run's are opened, and speak there too.
+
+        Raises:
+            BadInput: if a cloud is not set up, or has no such log group.
+        """
+        from trainer.logs import outlets
+
+        self.close()
+        self.progress = self.enter_context(outlets.logged(directory, run_file, self._shown))
+        self.callback(setattr, self, "progress", self._shown)
 
     def _committed(self, step: int | None, number: int) -> None:
         if step not in self._said:  # the same step again: what follows a training, such as its evaluation
@@ -197,11 +205,11 @@ class _Voice:
         self._said.add(step)
 
     def _left(self, count: int) -> None:
-        self.progress.phase(f"uploading, {formatting.count(count)}B left")
+        self._shown.phase(f"uploading, {formatting.count(count)}B left")
 
 
 @contextlib.contextmanager
-def _held(at: Located, hold: Hold) -> Iterator[Hold]:
+def _held(at: Located, hold: Hold, voice: _Voice) -> Iterator[Hold]:
     """A held run, which is brought to its store in the end, however the work on it ended.
 
     Raises:
@@ -217,6 +225,8 @@ def _held(at: Located, hold: Hold) -> Iterator[Hold]:
             _close(at, hold)
         raise
     _close(at, hold)
+    if at.store.is_shared:
+        voice.progress.message(f"All of {at.run_id} is in {at.store.uri}.")
 
 
 def _close(at: Located, hold: Hold) -> None:
@@ -238,16 +248,15 @@ def _train(at: Located, hold: Hold, voice: _Voice) -> Outcome:
 
 def _train_one(directory: RunDirectory, hold: Hold, voice: _Voice) -> End:
     """One run; its lock is held."""
-    from trainer.logs import outlets
     from trainer.stages import Stages
 
     run_file = directory.run_file()
-    with outlets.logged(directory, run_file, voice.progress) as progress, voice.through(progress):
-        stages = Stages(directory, run_file, progress, hold)
-        try:
-            return stages.run()
-        finally:
-            stages.close()
+    voice.log(directory, run_file)
+    stages = Stages(directory, run_file, voice.progress, hold)
+    try:
+        return stages.run()
+    finally:
+        stages.close()
 
 
 def _train_group(folder: Path, hold: Hold, voice: _Voice) -> None:

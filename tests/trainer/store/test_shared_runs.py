@@ -100,7 +100,7 @@ def past(process, words):
 def test_a_machine_is_lost_and_another_goes_on_to_the_same_bits(stores, machines, reference, tmp_path, kind):
     one, two = machines
     store, run_id = stores[kind], f"lost-{kind}"
-    process = one.train(store, run_id)
+    process = one.train(store, run_id, **{"sinks.logs.stdout": "true"})
     with past(process, COMMITTED):
         process.kill()
     waits = kind == "nas"  # the others are told that the machine is gone
@@ -116,6 +116,9 @@ def test_a_machine_is_lost_and_another_goes_on_to_the_same_bits(stores, machines
     said = one.run("runs", "logs", f"{store}/{run_id}")
     assert "is finished" in said
     assert COMMITTED in said
+    logged = [json.loads(line)["message"] for line in output.splitlines() if line.startswith("{")]
+    assert logged[-1] == f"All of {run_id} is in {store}."  # what is told at the end gets to the logs of a cloud too
+    assert any("Committed: what the run was at step 61,440" in message for message in logged)
 
 
 @pytest.mark.slow
