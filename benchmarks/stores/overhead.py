@@ -26,7 +26,7 @@ from trainer.store.told import Told
 
 SECONDS = 0.4
 """Of a half block, if that is more than the iterations that write every row of the replay anew."""
-PAIRS = 6
+PAIRS = 4
 WAIT_SECONDS = 120.0
 
 
