@@ -171,4 +171,8 @@ def _spread(rounds: Sequence[Sequence[float]]) -> list[str]:
     seconds = [value for each in rounds for value in each]
     if not seconds:
         return ["-", "-", "0"]
-    return [tables.digits(statistics.median(seconds)), tables.digits(np.quantile(seconds, 0.95)), str(len(seconds))]
+    return [
+        tables.digits(statistics.median(seconds)),
+        tables.digits(float(np.quantile(seconds, 0.95))),
+        str(len(seconds)),
+    ]
