@@ -273,7 +273,7 @@ def page(measured: Measured, rows: Sequence[Row]) -> str:
 
 
 def store_sections(measured: Measured, rows: Sequence[Row]) -> list[str]:
-    """What keeping runs in a store costs; each section says once more what the stores were."""
+    """What keeping runs in a store costs; the first section says what the stores were."""
     lines: list[str] = []
     for kind, title, words, table in (
         (
@@ -289,7 +289,8 @@ def store_sections(measured: Measured, rows: Sequence[Row]) -> list[str]:
         own = [row for row in rows if row["kind"] == kind]
         if own:
             late = (stores.late(own),) if kind == "store-overhead" else ()
-            body = (*words, "", *table(rows), "", *late, *stores.STAND_INS, stores.where(own))
+            stood = (*stores.STAND_INS, stores.where(own)) if not lines else ()
+            body = (*words, *stood, *late, "", *table(rows))
             lines += section(measured, rows, title, (kind,), *body)
     return lines
 

@@ -22,11 +22,12 @@ from trainer.config.models import RunFile
 from trainer.run.directory import RunDirectory
 from trainer.run.status import State
 from trainer.store import resolve
+from trainer.store.mirror import Mirror
 from trainer.store.told import Told
 
 SECONDS = 0.4
 """Of a half block, if that is more than the iterations that write every row of the replay anew."""
-PAIRS = 6
+PAIRS = 4
 WAIT_SECONDS = 120.0
 
 
@@ -148,7 +149,7 @@ class Held:
 
     def _settle(self) -> None:
         """Wait until all is in the store."""
-        if self._is_shared and not self._hold.wait(WAIT_SECONDS):
+        if isinstance(self._hold, Mirror) and not self._hold.wait(WAIT_SECONDS):
             raise RuntimeError(f"the store did not take a checkpoint in {WAIT_SECONDS} s")
         self._hold.check()
 

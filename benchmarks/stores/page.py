@@ -35,10 +35,11 @@ def where(rows: Sequence[Row]) -> str:
 
 
 def late(rows: Sequence[Row]) -> str:
-    """How many uploads are not wholly in what was added, as their block ended before them."""
+    """How many blocks there were, and how many uploads are not wholly in what was added, as they lasted longer."""
     found = [row["stores"][store] for row in rows for store in SHARED]
-    number, blocks = sum(each["late"] for each in found), sum(len(each["added_seconds"]) for each in found)
-    return f"Of {blocks} uploads {number} went on past the end of their block, and are counted in part."
+    pairs, blocks = len(found[-1]["added_seconds"]), sum(len(each["added_seconds"]) for each in found)
+    past = f"{sum(each['late'] for each in found)} of {blocks} uploads went on past the end of their block"
+    return f"A round has {pairs} pairs of blocks for each agent and store. {past} (that is counted in part)."
 
 
 def _rows(rows: Sequence[Row], kind: str, setting: str | None = None) -> list[Row]:
@@ -170,4 +171,8 @@ def _spread(rounds: Sequence[Sequence[float]]) -> list[str]:
     seconds = [value for each in rounds for value in each]
     if not seconds:
         return ["-", "-", "0"]
-    return [tables.digits(statistics.median(seconds)), tables.digits(np.quantile(seconds, 0.95)), str(len(seconds))]
+    return [
+        tables.digits(statistics.median(seconds)),
+        tables.digits(float(np.quantile(seconds, 0.95))),
+        str(len(seconds)),
+    ]

@@ -91,7 +91,7 @@ def _until(holds: Callable[[], bool], process: "subprocess.Popen[bytes]") -> Non
     end = time.monotonic() + WAIT_SECONDS
     while not holds():
         if process.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{process.args} ended, or did not get on: {process.returncode}")
+            raise RuntimeError(f"{process.args!r} ended, or did not get on: {process.returncode}")
         time.sleep(_GLANCE_SECONDS)
 
 

@@ -1,6 +1,7 @@
 """Throughput of files to a store and back, beside the plain client of the same place."""
 
 import argparse
+import functools
 import hashlib
 import os
 import shutil
@@ -16,7 +17,8 @@ from benchmarks.stores.program import report
 from trainer.store.objects.places import place
 
 BYTES = 256_000_000
-Copy = Callable[[Path, Path], object]
+Client = tuple[Callable[[Path], object], Callable[[Path], object]]
+"""Sends a file, and fetches it."""
 
 
 def measure(places: dict[str, str], folder: Path, size: int, seed: int) -> dict[str, dict[str, dict[str, float]]]:
@@ -39,9 +41,9 @@ def measure(places: dict[str, str], folder: Path, size: int, seed: int) -> dict[
         for client in turn:
             upload, download = clients[client]
             target = folder / f"{client} target"
-            spent, _ = timing.timed(lambda upload=upload: upload(source))
+            spent, _ = timing.timed(functools.partial(upload, source))
             found[name]["upload"][client] = size / spent
-            spent, _ = timing.timed(lambda download=download, target=target: download(target))
+            spent, _ = timing.timed(functools.partial(download, target))
             found[name]["download"][client] = size / spent
             if hashlib.sha256(target.read_bytes()).hexdigest() != sha256:
                 raise RuntimeError(f"{client} got other bytes from {name} than it sent")
@@ -49,13 +51,13 @@ def measure(places: dict[str, str], folder: Path, size: int, seed: int) -> dict[
     return found
 
 
-def _ours(address: str, sha256: str) -> tuple[Callable[[Path], object], Callable[[Path], object]]:
+def _ours(address: str, sha256: str) -> Client:
     objects = place(address)
     return lambda path: objects.upload("ours", path, sha256), lambda path: objects.download("ours", path, sha256)
 
 
-def _plain(name: str, address: str) -> dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]]:
-    """Plain clients with their own defaults: how they send a file, and how they fetch it."""
+def _plain(name: str, address: str) -> dict[str, Client]:
+    """Plain clients, with their own defaults."""
     bucket = address.split("://")[1].split("/")[0]
     if name == "s3":
         import boto3
