@@ -21,8 +21,6 @@ CGROUPS = Path("/sys/fs/cgroup")
 BOOT_SECONDS = 60
 DISK_BYTES = 16 << 30
 """Of a disk of its own; it takes the space that is written to."""
-HERE, THERE = "169.254.77.1", "169.254.77.2"
-"""The ends of a link: this machine's, and the host's."""
 
 
 @contextlib.contextmanager
@@ -59,6 +57,9 @@ class Host:
         folder: one that is not there yet, on a file system that overlayfs can write to.
         binds: folders of this machine that it reads: where it sees them, and where they are.
         offline: whether its network is a link to this machine and nothing more, without a route to anything else.
+
+    Attributes:
+        near, far: the addresses of that link's ends, this machine's and the host's.
     """
 
     def __init__(self, name, layers, folder, binds, *, offline=False):
@@ -67,6 +68,9 @@ class Host:
         self.binds = [f"--bind-ro={there}:{here}" for here, there in binds.items()]
         self.process = None
         self.leader = None
+        # One of the 4096 networks of four addresses in 169.254.64.0/18: tests of several people may run at once.
+        block, last = divmod(4 * (os.getpid() % 4096), 256)
+        self.near, self.far = (f"169.254.{64 + block}.{last + end}" for end in (1, 2))
 
     def __enter__(self):
         for name in ("root", "upper", "work"):
@@ -172,9 +176,9 @@ class Host:
         near = f"lab{self.leader}"
         for command in (
             f"link add {near} type veth peer name host0 netns {self.leader}",
-            f"address add {HERE}/30 dev {near}",
+            f"address add {self.near}/30 dev {near}",
             f"link set {near} up",
         ):
             subprocess.run(["ip", *command.split()], check=True)
-        for command in (f"address add {THERE}/30 dev host0", "link set host0 up", "link set lo up"):
+        for command in (f"address add {self.far}/30 dev host0", "link set host0 up", "link set lo up"):
             self.run("ip", *command.split())

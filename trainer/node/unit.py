@@ -10,7 +10,6 @@ PROPERTIES = ("LoadState", "ActiveState", "Job", "Result", "ExecMainCode", "Exec
 EXITED = "1"
 """`ExecMainCode` of a process that ended by itself: CLD_EXITED."""
 ENDED = ("inactive", "failed")
-START_LIMIT_HIT = "start-limit-hit"
 
 
 class Outcome(enum.StrEnum):
@@ -64,8 +63,6 @@ def outcome(found: dict[str, str]) -> Outcome:
     # systemd before 254 passes through `inactive` as it restarts a unit, and tells OnSuccess= so.
     if found["ActiveState"] not in ENDED or found.get("Job"):
         return Outcome.RESTARTED
-    if found["Result"] == START_LIMIT_HIT:  # whatever the last start came to, there are no more
-        return Outcome.FAULT
     status = int(found["ExecMainStatus"])
     if found["ExecMainCode"] == EXITED:
         return OUTCOMES.get(ExitCode(status), Outcome.FAULT) if status in set(ExitCode) else Outcome.FAULT

@@ -25,8 +25,6 @@ EXITED, KILLED = "1", "2"
         ("success", KILLED, "15", Outcome.STOPPED),
         ("timeout", KILLED, "9", Outcome.STOPPED),
         ("resources", "0", "0", Outcome.FAULT),
-        ("start-limit-hit", EXITED, "1", Outcome.FAULT),
-        ("start-limit-hit", EXITED, "75", Outcome.FAULT),
     ],
 )
 def test_each_end_has_a_meaning(result, code, status, outcome):
