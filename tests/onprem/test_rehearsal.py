@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 IMAGE, WHEELHOUSE = ROOT / ".tools/hosts/bookworm", ROOT / ".tools/wheelhouse"
 TRAIN, RUN = "slipway-train.service", "rehearsed"
 SETTINGS = {
-    "agent.num_envs": 8, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "budget.env_steps": 256 * 6000,
+    "agent.num_envs": 8, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "budget.env_steps": 256 * 4000,
     "evaluation.seeds": 2, "evaluation.episodes_per_seed": 1, "checkpoint.interval_iterations": 50,
 }  # fmt: skip
 
@@ -122,11 +122,12 @@ class Region:
         return [self.installed, IMAGE] if self.installed.is_dir() else [IMAGE]
 
     def keep(self, host):
-        """Make the environment that a machine has installed a layer of those that come after it."""
+        """Make the environments that a machine has installed a layer of those that come after it."""
         if not self.installed.is_dir():
             aside = self.folder / "aside"
-            (aside / "opt").mkdir(parents=True)
-            subprocess.run(["cp", "--archive", "--link", host.upper / "opt/slipway", aside / "opt"], check=True)
+            aside.mkdir()
+            kept = ["opt/slipway", "var/lib/slipway-node/ansible"]
+            subprocess.run(["cp", "--archive", "--link", "--parents", *kept, aside], cwd=host.upper, check=True)
             aside.rename(self.installed)
 
 
