@@ -1,6 +1,7 @@
 """Real Debian hosts with their own systemd, in systemd-nspawn: each is a layer over one image, gone when it is left.
 
-They share the network of this machine. Limits of memory and tasks are set in them, but not enforced by every kernel.
+They share the network of this machine, or have a link to it alone. Limits of memory and tasks are set in
+them, but not enforced by every kernel.
 """
 
 import contextlib
@@ -18,6 +19,33 @@ ENVIRONMENT = {
 }
 CGROUPS = Path("/sys/fs/cgroup")
 BOOT_SECONDS = 60
+DISK_BYTES = 16 << 30
+"""Of a disk of its own; it takes the space that is written to."""
+
+
+@contextlib.contextmanager
+def disk(name):
+    """A disk of its own for hosts, which goes in one piece: to remove an environment's files one by one takes minutes.
+
+    Args:
+        name: its own on this machine.
+    """
+    folder = Path(os.environ.get("SLIPWAY_LAB", "/var/tmp")) / f"slipway-{name}-{os.getpid()}"
+    image = folder.with_suffix(".img")
+    folder.mkdir()
+    try:
+        with image.open("wb") as file:
+            file.truncate(DISK_BYTES)
+        subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", "-E", "nodiscard", image], check=True)
+        # Nothing on it must outlive this machine.
+        subprocess.run(["mount", "-o", "loop,nobarrier,noatime", image, folder], check=True)
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+    finally:
+        image.unlink(missing_ok=True)
+        folder.rmdir()
 
 
 class Host:
@@ -25,22 +53,30 @@ class Host:
 
     Args:
         name: its own on this machine.
-        image: the folder that `image.sh` made.
-        folder: an empty folder, on a file system that overlayfs can write to.
+        layers: what it has from the start, the uppermost first; the last is the folder that `image.sh` made.
+        folder: one that is not there yet, on a file system that overlayfs can write to.
         binds: folders of this machine that it reads: where it sees them, and where they are.
+        offline: whether its network is a link to this machine and nothing more, without a route to anything else.
+
+    Attributes:
+        near, far: the addresses of that link's ends, this machine's and the host's.
     """
 
-    def __init__(self, name, image, folder, binds):
-        self.name, self.image, self.folder = name, image, folder
-        self.root = folder / "root"
+    def __init__(self, name, layers, folder, binds, *, offline=False):
+        self.name, self.layers, self.folder, self.offline = name, layers, folder, offline
+        self.root, self.upper = folder / "root", folder / "upper"
         self.binds = [f"--bind-ro={there}:{here}" for here, there in binds.items()]
         self.process = None
         self.leader = None
+        # One of the 4096 networks of four addresses in 169.254.64.0/18: tests of several people may run at once.
+        block, last = divmod(4 * (os.getpid() % 4096), 256)
+        self.near, self.far = (f"169.254.{64 + block}.{last + end}" for end in (1, 2))
 
     def __enter__(self):
         for name in ("root", "upper", "work"):
             (self.folder / name).mkdir(parents=True)
-        layers = f"lowerdir={self.image},upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}"
+        lower = ":".join(map(str, self.layers))
+        layers = f"lowerdir={lower},upperdir={self.upper},workdir={self.folder / 'work'}"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, self.root], check=True)
         try:
             (self.root / "etc/hostname").write_text(f"{self.name}\n")
@@ -112,6 +148,8 @@ class Host:
         joined = " && ".join(f"echo $$ > {scope}/cgroup.procs" for scope in scopes)
         options = ["--quiet", f"--directory={self.root}", f"--machine={self.name}", "--register=no", "--keep-unit"]
         options += ["--resolv-conf=copy-host", "--timezone=off", "--link-journal=no", "--console=pipe", "--boot"]
+        if self.offline:
+            options += ["--private-network"]
         with (self.folder / "console.log").open("wb") as console:
             self.process = subprocess.Popen(
                 ["bash", "-c", f'{joined} && exec systemd-nspawn "$@"', "boot", *options, *self.binds],
@@ -129,6 +167,18 @@ class Host:
                 self.leader = int(found[0])
                 state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
                 if state in ("running", "degraded"):
-                    return
+                    return self._link() if self.offline else None
             time.sleep(0.1)
         raise AssertionError(f"{self.name} does not boot:\n{(self.folder / 'console.log').read_text(errors='replace')}")
+
+    def _link(self):
+        """Give it a link to this machine; it goes with the host."""
+        near = f"lab{self.leader}"
+        for command in (
+            f"link add {near} type veth peer name host0 netns {self.leader}",
+            f"address add {self.near}/30 dev {near}",
+            f"link set {near} up",
+        ):
+            subprocess.run(["ip", *command.split()], check=True)
+        for command in (f"address add {self.far}/30 dev host0", "link set host0 up", "link set lo up"):
+            self.run("ip", *command.split())

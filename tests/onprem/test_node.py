@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from lab import Host
+from lab import Host, disk
 from service import Service
 
 from trainer.cli import application
@@ -30,13 +31,13 @@ pytestmark = [
 
 
 class Node:
-    """A host, and the bucket that it fetches its bundle from."""
+    """A host, and the bucket that it fetches its bundle from, which is all that it reaches."""
 
     def __init__(self, host, folder, metadata, storage):
         self.host, self.folder, self.metadata, self.storage = host, folder, metadata, storage
 
-    def publish(self, run_id, **settings):
-        """Make a signed bundle, and put it into the bucket."""
+    def publish(self, run_id, *options, **settings):
+        """Make a signed bundle of a group of two runs, and put it into the bucket."""
         for old in self.folder.glob("bundle.tar.gz*"):
             old.unlink()
         pairs = [
@@ -44,7 +45,7 @@ class Node:
         ]
         out, key = self.folder / "bundle.tar.gz", self.folder / "key.pem"
         arguments = ["bundle", "cartpole-ppo", *pairs, "--run-id", run_id, "--out", str(out), "--sign", str(key)]
-        assert application.run(arguments) == 0
+        assert application.run([*arguments, "--seeds", "2", *options]) == 0
 
     def boot(self, *, sha256=None, key="pub.pem", detached=False, **variables):
         """Run the script of the first boot."""
@@ -57,8 +58,6 @@ class Node:
                 environment={
                     "GCE_METADATA_HOST": self.metadata.host,
                     "STORAGE_EMULATOR_HOST": self.storage.url,
-                    "PIP_NO_INDEX": "1",
-                    "PIP_FIND_LINKS": "/srv/wheelhouse",
                 },
             )
         )
@@ -68,14 +67,17 @@ class Node:
             *(("systemd-run", "--no-block") if detached else ()), "bash", "/root/user-data.sh", check=False
         )
 
-    def apply(self, **variables):
+    def apply(self, inventory="localhost,", **variables):
         """Apply the playbook that the first boot has left there."""
         extra = json.dumps({"trainer_restart_seconds": 1, **variables})
-        command = ["/var/lib/slipway-node/ansible/bin/ansible-playbook", "-i", "localhost,", "-c", "local"]
+        command = ["/var/lib/slipway-node/ansible/bin/ansible-playbook", "-i", inventory, "-c", "local"]
         return self.host.run(*command, "-e", extra, PLAYBOOK, check=False, ANSIBLE_PIPELINING="1")
 
-    def status(self, run_id):
-        return json.loads(self.host.run("cat", f"{STORE}/{run_id}/status.json").stdout)
+    def status(self, run_id, seed=0):
+        return json.loads(self.host.run("cat", f"{STORE}/{run_id}/seed-{seed}/status.json").stdout)
+
+    def journal(self, *options):
+        return self.host.run("journalctl", "--no-pager", "--output=cat", *options).stdout
 
     def ends(self):
         """What the log has of the training's ends."""
@@ -104,35 +106,43 @@ def node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bucket")
     make_key(folder, "key.pem", "pub.pem")
     make_key(folder, "other.pem", "other-pub.pem")
+    forbidden = folder / "forbidden"
 
     def storage(method, path, headers):
         name = re.fullmatch(r"/storage/v1/b/bucket/o/([\w.-]+)\?alt=media", path)
         if headers.get("Authorization") != "Bearer the-token":
             return 401, b""
+        if forbidden.exists():
+            return 403, b""
         return (200, (folder / name[1]).read_bytes()) if name and (folder / name[1]).is_file() else (404, b"")
 
     token = json.dumps({"access_token": "the-token", "expires_in": 3600, "token_type": "Bearer"}).encode()
-    services = [Service(lambda *_: (200, token)), Service(storage)]
-    place = Path(os.environ.get("SLIPWAY_LAB", "/var/tmp")) / f"slipway-lab-{os.getpid()}"
-    try:
-        with Host(f"node-{os.getpid()}", IMAGE, place, {"/srv/wheelhouse": WHEELHOUSE}) as host:
+    with disk("node") as place, Host(f"node-{os.getpid()}", [IMAGE], place / "host", {}, offline=True) as host:
+        services = [Service(lambda *_: (200, token), host.near), Service(storage, host.near)]
+        try:
             made = Node(host, folder, *services)
-            made.publish("first")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PIP_NO_INDEX", "1")
+                patch.setenv("PIP_FIND_LINKS", str(WHEELHOUSE))
+                made.publish("first", "--wheelhouse")
             made.first_boot = made.boot()
             yield made
-    finally:
-        for service in services:
-            service.close()
-        shutil.rmtree(place, ignore_errors=True)
+        finally:
+            for service in services:
+                service.close()
 
 
-def test_the_first_boot_trains_a_run_to_its_end(node):
+def test_the_first_boot_trains_a_group_to_its_end_without_a_package_index(node):
+    routes = node.host.run("ip", "route").stdout.splitlines()
+    assert [route.split(" dev ")[1].split()[0] for route in routes] == ["host0"]
+    assert "default" not in routes[0]
     assert node.first_boot.returncode == 0, node.first_boot.stdout + node.first_boot.stderr
     assert node.first_boot.stderr.splitlines()[-1] == "slipway-node: done"
     end = node.end()
     assert {"outcome": "finished", "run_id": "first", "exit_status": 0, "hook": "nothing"}.items() <= end.items()
     assert end["done"] == "the machine stays"
-    assert node.status("first")["state"] == "finished"
+    assert [node.status("first", seed)["state"] for seed in (0, 1)] == ["finished", "finished"]
+    assert node.host.run("test", "-e", f"{STORE}/first/report.html", check=False).returncode == 0
     assert node.host.properties(TRAIN)["NRestarts"] == "0"
     assert [each["outcome"] for each in node.ends()] == ["finished"]
 
@@ -164,12 +174,12 @@ def test_sigterm_ends_with_75_and_the_run_goes_on(node):
     assert node.boot().returncode == 0
     first = node.host.properties(TRAIN)["MainPID"]
     node.host.wait(
-        TRAIN, lambda _: node.host.run("test", "-e", f"{STORE}/long/checkpoints", check=False).returncode == 0
+        TRAIN, lambda _: node.host.run("test", "-e", f"{STORE}/long/seed-0/checkpoints", check=False).returncode == 0
     )
     node.host.run("kill", "-TERM", first)
     found = node.host.wait(TRAIN, lambda found: found["NRestarts"] == "1" and found["ActiveState"] == "active")
     assert found["MainPID"] != first
-    assert "status=75" in node.host.run("journalctl", "--no-pager", "--output=cat", "_PID=1").stdout
+    assert "status=75" in node.journal("_PID=1")
     node.host.wait(TRAIN, lambda _: node.status("long")["state"] == "running")
     assert node.status("long")["resumes"] == 1
     assert "finished" not in [each["outcome"] for each in node.ends() if each["run_id"] == "long"]
@@ -191,43 +201,131 @@ def test_bad_input_stops_it_for_good(node):
     assert "seed: 'none' is not allowed" in node.host.log(TRAIN)
 
 
-def test_a_bundle_of_another_checksum_is_refused(node):
+def test_preemptions_are_no_crash_loop_and_a_crash_loop_sets_the_hook_off(node):
+    """The unit as it is, but for what it starts: something that ends at once, with the exit code in a file."""
+    code, changed = node.host.root / "etc/exit-code", node.host.root / f"etc/systemd/system/{TRAIN}.d/changed.conf"
+    changed.parent.mkdir()
+    starts = "ExecStart=\nExecStart=/bin/sh -c 'read code </etc/exit-code; exit $$code'"
+    changed.write_text(f"[Service]\n{starts}\nRestartSec=100ms\n")
+    code.write_text("75\n")
+    begun = node.journal("_PID=1").count("status=75")
+    node.host.run("systemctl", "daemon-reload")
+    node.host.run("systemctl", "start", TRAIN)
+    node.host.wait(TRAIN, lambda _: node.journal("_PID=1").count("status=75") >= begun + 8)
+    assert "fault" not in [end["outcome"] for end in node.ends()]
+    code.write_text("1\n")
+    end = node.end()
+    assert (end["outcome"], end["exit_status"], end["done"]) == ("fault", 1, "the machine stays")
+    assert node.journal("_PID=1").count("status=1/FAILURE") == 5
+    shutil.rmtree(changed.parent)
+    node.host.run("systemctl", "daemon-reload")
+    node.host.run("systemctl", "reset-failed", TRAIN)
+
+
+def refused(node, step, code, reason, **given):
+    """A first boot is refused: at the end of what it says, and in the journal; the machine stays as it was."""
     before = node.host.run("cat", "/etc/slipway/run.yaml").stdout
-    done = node.boot(sha256="0" * 64)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "slipway-node: check the bundle: failed with exit code 1"
-    assert "check the bundle: failed" in node.host.run("journalctl", "-t", "slipway-node", "--no-pager").stdout
+    done = node.boot(**given)
+    said = done.stderr.splitlines()
+    assert done.returncode == code, done.stderr
+    assert said[-1] == f"slipway-node: {step}: failed with exit code {code}"
+    assert reason in said[-2]
+    end = time.monotonic() + 20
+    while not node.journal("-t", "slipway-node").endswith(f"{said[-2]}\n{said[-1]}\n"):
+        assert time.monotonic() < end, node.journal("-t", "slipway-node")
+        time.sleep(0.1)
     assert node.host.run("cat", "/etc/slipway/run.yaml").stdout == before
 
 
+def test_a_bundle_of_another_checksum_is_refused(node):
+    refused(node, "check the bundle", 2, f"sha256 is not {'0' * 64}", sha256="0" * 64)
+
+
 def test_a_bundle_that_another_signed_is_refused(node):
-    done = node.boot(key="other-pub.pem")
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "slipway-node: check the bundle: failed with exit code 1"
+    refused(node, "check the bundle", 2, "not signed by the key that is given", key="other-pub.pem")
 
 
-def test_a_machine_without_enough_disk_is_refused(node):
+def test_a_bundle_without_its_signature_is_refused(node):
+    signature = node.folder / "bundle.tar.gz.sha256.sig"
+    aside = signature.rename(node.folder / "aside")
+    refused(node, "fetch the bundle", 1, "cannot fetch gs://bucket/bundle.tar.gz.sha256.sig: HTTPError: HTTP Error 404")
+    aside.rename(signature)
+
+
+def test_a_machine_that_may_not_read_the_bucket_says_so(node):
+    (node.folder / "forbidden").touch()
+    refused(node, "fetch the bundle", 1, "cannot fetch gs://bucket/bundle.tar.gz: HTTPError: HTTP Error 403: Forbidden")
+    (node.folder / "forbidden").unlink()
+
+
+def test_a_first_boot_without_python_3_11_is_refused(node):
+    node.host.run("mount", "--bind", "/bin/false", "/usr/bin/python3.11")
+    try:
+        refused(node, "install Python 3.11", 2, "there is no Python 3.11, and none to install")
+    finally:
+        node.host.run("umount", "/usr/bin/python3.11")
+
+
+ROOM = {"trainer_free_gib": 0}
+REFUSED = {
+    "disk": ({}, "Disk: /opt has 64 MiB free, and 8 GiB are needed."),
+    "memory": ({"trainer_memory_gib": 9999}, "MiB, and 9999 GiB are needed."),
+    "old-python": ({**ROOM, "trainer_python": "python3.9"}, "Python: python3.9 is no Python 3.11 with venv"),
+    "no-python": ({**ROOM, "trainer_python": "/bin/true"}, "Python: /bin/true is no Python 3.11 with venv"),
+    "variable": ({"trainer_when_done": "explode"}, "value of trainer_when_done must be one of"),
+    "newer-bundle": ({"trainer_bundle": "/root/newer"}, "Bundle: it is of format 99, and this role takes 2."),
+    "changed-bundle": ({"trainer_bundle": "/root/changed"}, "Bundle: run.yaml is not what its manifest says."),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(node):
+    """What the playbook says to machines that will not do: all are this one, each with something else that is wrong."""
+    hosts = {name: variables for name, (variables, _) in REFUSED.items()}
+    (node.host.root / "root/hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    bundle = node.host.root / "var/lib/slipway-node/bundle"
+    newer, changed = (shutil.copytree(bundle, node.host.root / "root" / name) for name in ("newer", "changed"))
+    manifest = json.loads((newer / "manifest.json").read_text())
+    (newer / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+    with (changed / "run.yaml").open("a") as file:
+        file.write("# changed\n")
     node.host.run("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", "/opt")
     try:
-        done = node.apply()
+        done = node.apply("/root/hosts.json")
+        assert node.host.run("ls", "/opt").stdout == ""
     finally:
         node.host.run("umount", "/opt")
     assert done.returncode == 2
-    assert "Disk: /opt has 64 MiB free, and 8 GiB are needed." in " ".join((done.stdout + done.stderr).split())
-    assert "failed=1" in done.stdout
+    return done.stdout
 
 
-@pytest.mark.parametrize("python", ["python3.12", "/bin/true"])
-def test_a_machine_without_python_3_11_is_refused(python, node):
-    done = node.apply(trainer_python=python)
+@pytest.mark.parametrize("host", REFUSED)
+def test_a_machine_that_will_not_do_is_refused_before_anything_changes(host, refusals):
+    # Of a task with a loop each item has its line, and then the host.
+    said = [line for line in refusals.splitlines() if re.match(rf"(fatal|failed): \[{host}\]", line)]
+    assert REFUSED[host][1] in " ".join(refusals.split("PLAY RECAP")[0].split("\\n"))
+    assert said, refusals
+    assert re.search(rf"^{host} .* changed=0 .* failed=1 ", refusals, re.MULTILINE), refusals
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("/etc/debian_version", "11.11\n", "this is Debian 11.11"),
+        ("/proc/1/comm", "runit\n", "with runit."),
+    ],
+    ids=["release", "init"],
+)
+def test_another_operating_system_is_refused(file, content, said, node):
+    (node.host.root / "root/instead").write_text(content)
+    node.host.run("mount", "--bind", "/root/instead", file)
+    try:
+        done = node.apply()
+    finally:
+        node.host.run("umount", file)
     assert done.returncode == 2
-    assert f"Python: {python} is no Python 3.11 with venv" in " ".join((done.stdout + done.stderr).split())
-
-
-def test_a_wrong_variable_is_refused(node):
-    done = node.apply(trainer_when_done="explode")
-    assert done.returncode == 2
-    assert "value of trainer_when_done must be one of" in done.stdout + done.stderr
+    assert said in done.stdout
+    assert "Use Debian from 12 or Ubuntu from 22.04" in done.stdout
 
 
 def test_it_switches_the_machine_off_once(node):

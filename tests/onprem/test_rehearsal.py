@@ -8,7 +8,6 @@ What is not shown: a real cloud, its images and networks, and machines that are 
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 import metadata_servers
 import pytest
 import servers
-from lab import Host
+from lab import Host, disk
 from processes import assert_same_training, status
 
 from trainer.cli import application
@@ -31,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 IMAGE, WHEELHOUSE = ROOT / ".tools/hosts/bookworm", ROOT / ".tools/wheelhouse"
 TRAIN, RUN = "slipway-train.service", "rehearsed"
 SETTINGS = {
-    "agent.num_envs": 8, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "budget.env_steps": 256 * 6000,
+    "agent.num_envs": 8, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "budget.env_steps": 256 * 4000,
     "evaluation.seeds": 2, "evaluation.episodes_per_seed": 1, "checkpoint.interval_iterations": 50,
 }  # fmt: skip
 
@@ -98,19 +97,60 @@ class Google:
         self.metadata.set("preempted", "FALSE")
 
 
+PAIRS = [item for key, value in SETTINGS.items() for item in ("--set", f"{key}={json.dumps(value)}")]
+
+
 def bundle(cloud, folder):
     """A bundle of the run, in the bucket; its checksum."""
     out = folder / "bundle.tar.gz"
-    pairs = [item for key, value in SETTINGS.items() for item in ("--set", f"{key}={json.dumps(value)}")]
     watch = ["--set", f"preemption.watch={cloud.watch}", "--store", f"{cloud.store}/runs"]
-    assert application.run(["bundle", "cartpole-ppo", *pairs, *watch, "--run-id", RUN, "--out", str(out)]) == 0
+    assert application.run(["bundle", "cartpole-ppo", *PAIRS, *watch, "--run-id", RUN, "--out", str(out)]) == 0
     sha256 = out.with_name(f"{out.name}.sha256").read_text().split()[0]
     place(cloud.store).upload(out.name, out, sha256)
     return sha256
 
 
+class Region:
+    """Where machines are: the first one of all installs what it needs, and leaves that in the image of the others."""
+
+    def __init__(self, folder):
+        self.folder, self.installed = folder, folder / "installed"
+
+    @property
+    def image(self):
+        """The layers of a machine's disk."""
+        return [self.installed, IMAGE] if self.installed.is_dir() else [IMAGE]
+
+    def keep(self, host):
+        """Make the environments that a machine has installed a layer of those that come after it."""
+        if not self.installed.is_dir():
+            aside = self.folder / "aside"
+            aside.mkdir()
+            kept = ["opt/slipway", "var/lib/slipway-node/ansible"]
+            subprocess.run(["cp", "--archive", "--link", "--parents", *kept, aside], cwd=host.upper, check=True)
+            aside.rename(self.installed)
+
+
+@pytest.fixture(scope="module")
+def region():
+    for path in (IMAGE, WHEELHOUSE):
+        assert path.is_dir(), f"{path} is missing: make .tools/.hosts .tools/.wheelhouse"
+    with disk("rehearsal") as folder:
+        yield Region(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The same run, trained on this machine from its beginning to its end; its folder."""
+    store = tmp_path_factory.mktemp("undisturbed")
+    command = [sys.executable, "-m", "trainer", "train", "cartpole-ppo", *PAIRS, "--run-id", RUN, "--quiet"]
+    command += ["--set", "preemption.watch=none"]
+    subprocess.run([*command, "--store", str(store)], cwd=store, check=True, capture_output=True)
+    return store / RUN
+
+
 @contextlib.contextmanager
-def machine(name, cloud, sha256):
+def machine(name, cloud, region, sha256):
     """A new machine that has run its first boot; when it is left, nothing of it remains."""
     script = render(
         UserData(
@@ -121,15 +161,13 @@ def machine(name, cloud, sha256):
             environment={**cloud.there, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/srv/wheelhouse"},
         )
     )
-    where = Path(os.environ.get("SLIPWAY_LAB", "/var/tmp")) / f"slipway-{name}-{os.getpid()}"
-    try:
-        with Host(f"{name}-{os.getpid()}", IMAGE, where, {"/srv/wheelhouse": WHEELHOUSE}) as host:
-            (host.root / "root/user-data.sh").write_text(script)
-            booted = host.run("bash", "/root/user-data.sh", check=False)
-            assert booted.returncode == 0, booted.stdout + booted.stderr
-            yield host
-    finally:
-        shutil.rmtree(where, ignore_errors=True)
+    wheels = {"/srv/wheelhouse": WHEELHOUSE}
+    with Host(f"{name}-{os.getpid()}", region.image, region.folder / name, wheels) as host:
+        (host.root / "root/user-data.sh").write_text(script)
+        booted = host.run("bash", "/root/user-data.sh", check=False)
+        assert booted.returncode == 0, booted.stdout + booted.stderr
+        region.keep(host)
+        yield host
 
 
 def wait_for_commits(host, journal, count):
@@ -141,9 +179,7 @@ def wait_for_commits(host, journal, count):
 
 
 @pytest.mark.parametrize("kind", [AWS, Google], ids=["aws", "google"])
-def test_a_machine_is_taken_away_and_the_next_one_finishes_its_run(kind, tmp_path, monkeypatch):
-    for path in (IMAGE, WHEELHOUSE):
-        assert path.is_dir(), f"{path} is missing: make .tools/.hosts .tools/.wheelhouse"
+def test_a_machine_is_taken_away_and_the_next_one_finishes_its_run(kind, region, undisturbed, tmp_path, monkeypatch):
     with contextlib.ExitStack() as stack:
         cloud = kind(stack, tmp_path)
         for name, value in cloud.here.items():
@@ -153,7 +189,7 @@ def test_a_machine_is_taken_away_and_the_next_one_finishes_its_run(kind, tmp_pat
         objects = place(f"{cloud.store}/runs")
         journal = Journal(objects, RUN)
 
-        with machine("first", cloud, sha256) as host:
+        with machine("first", cloud, region, sha256) as host:
             wait_for_commits(host, journal, 3)
             cloud.give_notice()
             host.wait(TRAIN, lambda found: found["SubState"] == "auto-restart")
@@ -163,7 +199,7 @@ def test_a_machine_is_taken_away_and_the_next_one_finishes_its_run(kind, tmp_pat
             assert 0 < left.step < SETTINGS["budget.env_steps"]
 
         cloud.replace_machine()
-        with machine("second", cloud, sha256) as host:
+        with machine("second", cloud, region, sha256) as host:
             found = host.wait(TRAIN, lambda found: found["ActiveState"] in ("inactive", "failed"), 240)
             assert found["Result"] == "success", host.log(TRAIN)
 
@@ -173,8 +209,4 @@ def test_a_machine_is_taken_away_and_the_next_one_finishes_its_run(kind, tmp_pat
         assert status(tmp_path / RUN)["state"] == "finished"
         assert status(tmp_path / RUN)["resumes"] == 1
         assert objects.read(f"{RUN}/report.html") == (tmp_path / RUN / "report.html").read_bytes()
-
-        undisturbed = ["--store", tmp_path / "undisturbed", "--run-id", RUN, "--set", "preemption.watch=none"]
-        command = [sys.executable, "-m", "trainer", "train", tmp_path / RUN / "run.yaml", *undisturbed, "--quiet"]
-        subprocess.run(list(map(str, command)), cwd=tmp_path, check=True, capture_output=True)
-        assert_same_training(tmp_path / RUN, tmp_path / "undisturbed" / RUN)
+        assert_same_training(tmp_path / RUN, undisturbed)

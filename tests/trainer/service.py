@@ -7,7 +7,7 @@ import threading
 class Service:
     """An HTTP server on this machine; `requests` is what came, `answer` a function of the request that answers it."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, address="127.0.0.1"):
         service = self
         self.requests = []
 
@@ -28,10 +28,10 @@ class Service:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer((address, 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
-        self.host = f"127.0.0.1:{self.server.server_port}"
+        self.host = f"{address}:{self.server.server_port}"
         self.url = f"http://{self.host}"
 
     def close(self):

@@ -11,19 +11,20 @@ from typing import IO, BinaryIO
 from trainer.errors import SlipwayError
 
 CHUNK_BYTES = 1 << 20
-LEVEL = 1
-"""Wheels, which are most of a bundle with a wheelhouse, are compressed already."""
+STORED, FAST = 0, 1
+"""How hard to compress. Wheels, which are most of a bundle with a wheelhouse, are compressed already."""
 
 
-def pack(content: Mapping[str, bytes | Path], out: BinaryIO) -> None:
+def pack(content: Mapping[str, bytes | Path], out: BinaryIO, level: int = FAST) -> None:
     """Write a `.tar.gz`.
 
     Args:
         content: each file by its name in the archive: its bytes, or where it lies.
         out: an open file.
+        level: `STORED` or `FAST`.
     """
     with (
-        gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=out, mtime=0) as zipped,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=out, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for name in sorted(content):

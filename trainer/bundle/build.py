@@ -11,10 +11,10 @@ from trainer.bundle import archive, signature, wheel, wheelhouse
 from trainer.config import load
 from trainer.config.models import RunFile
 from trainer.errors import BadInput, SlipwayError
-from trainer.run import files, ids, provenance
+from trainer.run import files, group, ids, provenance
 
 HERE = Path(__file__).parent
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".tar.gz"
 LONGEST_NAME = 255 - len(".sha256.sig")
 """In bytes: file systems take 255, and the signature's name is the longest."""
@@ -24,7 +24,14 @@ PLAYBOOK, ROLE = "node.yml", "roles/trainer"
 
 
 def build(
-    run_file: RunFile, out: Path, *, run_id: str | None, key: Path | None, gpu: bool, with_wheels: bool
+    run_file: RunFile,
+    out: Path,
+    *,
+    run_id: str | None,
+    training_seeds: int,
+    key: Path | None,
+    gpu: bool,
+    with_wheels: bool,
 ) -> tuple[Path, ...]:
     """Write a bundle, its checksum beside it, and the checksum's signature if there is a key.
 
@@ -32,6 +39,7 @@ def build(
         run_file: validated.
         out: the archive, `.tar.gz`.
         run_id: the run's name in its store; None: one that follows from the run file, the same each time.
+        training_seeds: how many runs to train, on consecutive seeds; more than one makes a group.
         key: an Ed25519 private key in PEM.
         gpu: whether nodes train on NVIDIA GPUs.
         with_wheels: whether nodes install from the bundle alone, without a package index.
@@ -44,16 +52,19 @@ def build(
         SlipwayError: if wheels cannot be had, or the disk is full or fails.
     """
     check_out(out)
+    group.with_seeds(run_file, training_seeds)
     private = signature.private_key(key) if key else None
+    run_id = ids.check(run_id or default_run_id(run_file, training_seeds))
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-", dir=out.parent) as name:
-        content = _content(run_file, run_id or default_run_id(run_file), gpu)
+        content = _content(run_file, gpu)
         if with_wheels:
             texts = [_text(content[each]) for each in (REQUIREMENTS, NODE_REQUIREMENTS)]
             for path in wheelhouse.download(texts, Path(name)):
                 content[f"wheelhouse/{path.name}"] = path
-        content[MANIFEST] = files.encode(_manifest(content, run_id or default_run_id(run_file), gpu, with_wheels))
+        said = {"run_id": run_id, "seeds": training_seeds, "gpu": gpu, "wheelhouse": with_wheels}
+        content[MANIFEST] = files.encode(_manifest(content, said))
         aside = Path(name) / "bundle"
-        digest = _write(content, aside)
+        digest = _write(content, aside, archive.STORED if with_wheels else archive.FAST)
         # The archive comes last: where there is one, all that belongs to it is there.
         checksum = f"{digest}  {out.name}\n".encode()
         files.write(checksum_path(out), checksum)
@@ -68,10 +79,11 @@ def build(
     return tuple(written)
 
 
-def default_run_id(run_file: RunFile) -> str:
+def default_run_id(run_file: RunFile, training_seeds: int) -> str:
     """A run's name that is the same for the same run file, so that bundles of it are the same bytes."""
     digest = hashlib.sha256(load.dump(run_file).encode()).hexdigest()
-    return f"{ids.name(run_file)[:90]}-{digest[:6]}"
+    seeds = f"-{training_seeds}-seeds" if training_seeds > 1 else ""
+    return f"{ids.name(run_file)[:80]}{seeds}-{digest[:6]}"
 
 
 def check_out(out: Path) -> None:
@@ -102,8 +114,7 @@ def signature_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.sha256.sig")
 
 
-def _content(run_file: RunFile, run_id: str, gpu: bool) -> dict[str, bytes | Path]:
-    ids.check(run_id)
+def _content(run_file: RunFile, gpu: bool) -> dict[str, bytes | Path]:
     name, data = wheel.build()
     role = HERE / "ansible" / ROLE
     return {
@@ -120,7 +131,7 @@ def _content(run_file: RunFile, run_id: str, gpu: bool) -> dict[str, bytes | Pat
     }
 
 
-def _manifest(content: dict[str, bytes | Path], run_id: str, gpu: bool, with_wheels: bool) -> dict[str, Any]:
+def _manifest(content: dict[str, bytes | Path], said: dict[str, Any]) -> dict[str, Any]:
     sums = {name: archive.sha256(data) for name, data in sorted(content.items())}
     package = next(name for name in sums if name.endswith(".whl") and "/" not in name)
     version = package.split("-")[1]
@@ -130,19 +141,17 @@ def _manifest(content: dict[str, bytes | Path], run_id: str, gpu: bool, with_whe
         # What takes minutes to install is shared by all bundles with the same requirements.
         "environment": f"{version}-{sums[REQUIREMENTS][:12]}",
         "wheel": package,
-        "run_id": run_id,
-        "gpu": gpu,
-        "wheelhouse": with_wheels,
+        **said,
         "git": provenance.git(provenance.ROOT),
         "files": sums,
     }
 
 
-def _write(content: dict[str, bytes | Path], path: Path) -> str:
+def _write(content: dict[str, bytes | Path], path: Path, level: int) -> str:
     """Write an archive to the disk; its checksum."""
     try:
         with path.open("wb") as file:
-            archive.pack(content, file)
+            archive.pack(content, file, level)
             file.flush()
             os.fsync(file.fileno())
         return archive.sha256(path)

@@ -47,8 +47,11 @@ def _verify_files(bundle: Path) -> dict[str, Any]:
                 sums[name] = archive.sha256_of(file)
     except (SlipwayError, ValueError) as error:
         raise _refused(bundle, f"a bundle that `slipway bundle` made ({error})") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise _refused(bundle, f"a bundle of format {FORMAT}")
+    if not isinstance(manifest, dict) or not isinstance(found := manifest.get("format"), int):
+        raise _refused(bundle, "a bundle that `slipway bundle` made (it has no manifest)")
+    if found != FORMAT:
+        cure = "use the version of slipway that made it, or make it anew"
+        raise BadInput("--check", str(bundle), f"a bundle of format {FORMAT}; this has {found}", cure)
     said = manifest["files"]
     wrong = [name for name in sorted({*said, *sums}) if said.get(name) != sums.get(name)]
     if wrong:

@@ -8,23 +8,27 @@ from trainer.run.status import State
 from trainer.store.base import Store
 
 
-def find(store: Store, run_id: str | None, run_file: RunFile) -> Located | None:
+def find(store: Store, run_id: str | None, run_file: RunFile, training_seeds: int) -> Located | None:
     """A run or a group of runs, if the store has it.
 
     Args:
         store: where to look.
         run_id: its id.
         run_file: what it should have been trained by.
+        training_seeds: on how many seeds.
 
     Raises:
-        BadInput: without an id, or if it was begun by another run file.
+        BadInput: without an id, or if it was begun by another run file, or on more or fewer seeds.
     """
     if run_id is None:
         raise BadInput("--run-id", MISSING, "with --or-resume, the run to go on with", "write --run-id ID")
     at = Located(store, ids.check(run_id))
     if not store.holds(run_id):
         return None
-    begun_by = group.runs_of(store.glance(run_id))[0].run_file()
+    runs = group.runs_of(store.glance(run_id))
+    if len(runs) != training_seeds:
+        raise BadInput("--seeds", training_seeds, f"{len(runs)}, as {at.shown} has", "choose another --run-id")
+    begun_by = runs[0].run_file()
     wanted, begun = (each.model_dump(mode="json") for each in (run_file, begun_by))
     # The same run may be reached by another path.
     differing = [key for key in wanted if wanted[key] != begun.get(key) and key != "store"]

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from trainer.bundle import archive, build, wheel, wheelhouse
 from trainer.cli import application
@@ -82,6 +83,21 @@ def test_tools_of_a_bare_machine_verify_it(bundle, keys):
     assert subprocess.run([*command, "-in", checksum], check=False).returncode != 0
 
 
+def test_a_group_is_trained_from_a_bundle_as_from_the_command_line(tmp_path, capsys):
+    out = tmp_path / "bundle.tar.gz"
+    assert slipway("bundle", "cartpole-ppo", "--seeds", 3, "--out", out) == 0
+    capsys.readouterr()
+    assert slipway("bundle", "--check", out, "--json") == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert manifest["seeds"] == 3
+    assert manifest["run_id"].startswith("cartpole-ppo-3-seeds-")
+
+
+def test_the_role_takes_the_format_that_is_made():
+    variables = yaml.safe_load((ROOT / "ansible/roles/trainer/vars/main.yml").read_text())
+    assert variables["trainer_format"] == build.FORMAT
+
+
 def test_check_says_what_was_checked(bundle, keys, capsys):
     assert slipway("bundle", "--check", bundle) == 0
     assert "the signature was not looked at" in capsys.readouterr().out
@@ -124,6 +140,18 @@ def test_a_changed_file_with_a_checksum_that_fits_is_found(bundle, keys, capsys)
     assert "private key signed" in refused(capsys, "bundle", "--check", bundle, "--key", keys[1])
 
 
+def test_a_bundle_of_another_slipway_is_refused(bundle, capsys):
+    def change(content):
+        content["manifest.json"] = json.dumps({**json.loads(content["manifest.json"]), "format": 99}).encode()
+
+    rewrite(bundle, change)
+    said = refused(capsys, "bundle", "--check", bundle)
+    assert f"a bundle of format {build.FORMAT}; this has 99" in said
+    assert "use the version of slipway that made it" in said
+    rewrite(bundle, lambda content: content.pop("manifest.json"))
+    assert "it has no manifest" in refused(capsys, "bundle", "--check", bundle)
+
+
 def test_a_file_more_or_less_is_found(bundle, capsys):
     rewrite(bundle, lambda content: content.update({"more": b""}))
     assert "more differ" in refused(capsys, "bundle", "--check", bundle)
@@ -154,6 +182,7 @@ WRONG = {
     "no run file": ([], "RUNFILE"),
     "no such preset": (["cartpole-pp"], "write cartpole-ppo"),
     "run file with a mistake": (["cartpole-ppo", "--set", "agent.discount=2"], "agent.discount"),
+    "more seeds than there are": (["cartpole-ppo", "--seed", str((1 << 30) - 1), "--seeds", "2"], "--seeds"),
     "run id": (["cartpole-ppo", "--run-id", "../x"], "--run-id"),
     "no such key": (["cartpole-ppo", "--sign", "none.pem"], "No such file"),
     "no key": (["cartpole-ppo", "--sign", "no-key.pem"], "without a pass phrase"),
@@ -277,12 +306,13 @@ def test_wheels_come_into_a_bundle_for_nodes_without_an_index(tmp_path, monkeypa
         wheelhouse.download([wrong], got)
 
 
-def test_names_as_long_as_those_of_wheels_fit_into_an_archive(tmp_path):
+@pytest.mark.parametrize("level", [archive.STORED, archive.FAST])
+def test_names_as_long_as_those_of_wheels_fit_into_an_archive(level, tmp_path):
     content = {f"wheelhouse/{'x' * 200}.whl": b"data", "short": b""}
     packed = []
     for name in ("one", "two"):
         with (tmp_path / name).open("wb") as file:
-            archive.pack(content, file)
+            archive.pack(content, file, level)
         packed.append((tmp_path / name).read_bytes())
     assert packed[0] == packed[1]
     assert {name: file.read() for name, file in archive.unpack(tmp_path / "one")} == content

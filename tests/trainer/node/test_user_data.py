@@ -44,7 +44,7 @@ def test_values_come_through_the_shell_as_they_are():
     last = 'printf "%s" "$PIP_INDEX_URL"; declare -f configure'
     done = subprocess.run(["bash"], input=parts(render(FULL), last), capture_output=True, text=True, check=True)
     assert done.stdout.startswith("https://example.org/it's $HOME")
-    shown = done.stdout.split("--extra-vars ")[1].split(' "$folder')[0]
+    shown = done.stdout.split("--extra-vars ")[-1].split(' "$folder')[0]
     value = subprocess.run(["bash", "-c", f"printf %s {shown}"], capture_output=True, text=True, check=True).stdout
     assert value == ('{"trainer_environment": {"A": "it\'s $HOME `id` \\"x\\""}, "trainer_when_done": "scale-in-mig"}')
 

@@ -54,3 +54,15 @@ def test_a_run_of_another_run_file_is_refused(tmp_path, capsys):
     RunDirectory.create(resolve(str(tmp_path)), "mine", load.validate({"env": {"id": "slipway/CartPole-v1"}}))
     assert application.run(command(tmp_path, "--run-id", "mine")) == 2
     assert "a run of the same run file; agent, budget, evaluation differ" in capsys.readouterr().err
+
+
+def test_a_group_of_more_or_fewer_runs_is_refused(tmp_path, capsys):
+    from trainer.config import source
+    from trainer.run import group
+    from trainer.store import resolve
+
+    run_file = source.run_file("cartpole-ppo", [f"{key}={json.dumps(value)}" for key, value in TINY.items()])
+    group.create(resolve(str(tmp_path)), "mine", group.with_seeds(run_file, 2))
+    for seeds in (1, 3):
+        assert application.run(command(tmp_path, "--run-id", "mine", "--seeds", str(seeds))) == 2
+        assert f"--seeds: {seeds} is not allowed\n  allowed: 2, as " in capsys.readouterr().err

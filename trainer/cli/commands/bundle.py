@@ -15,6 +15,7 @@ from trainer.errors import MISSING, BadInput
     examples=(
         "slipway bundle run.yaml --out bundle.tar.gz",
         "slipway bundle lost-sales-ppo --out bundle.tar.gz --sign key.pem --wheelhouse",
+        "slipway bundle slipway/CartPole-v1 --seeds 5 --store s3://bucket/runs --out bundle.tar.gz",
         "slipway bundle --check bundle.tar.gz --key pub.pem",
     ),
 )
@@ -24,6 +25,7 @@ from trainer.errors import MISSING, BadInput
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the run file. May be given often."
 )
 @click.option("--seed", type=WholeNumber(0, (1 << 30) - 1), metavar="N", help="The training seed.")
+@click.option("--seeds", type=WholeNumber(1, 1000), default=1, metavar="N", help="Train N runs on consecutive seeds.")
 @click.option("--store", envvar=STORE_VARIABLE, show_envvar=True, metavar="URI", help="Where the node keeps the run.")
 @click.option("--run-id", metavar="ID", help="The run's id; left out, it follows from the run file.")
 @click.option("--gpu", is_flag=True, help="For nodes with NVIDIA GPUs.")
@@ -37,6 +39,7 @@ def bundle(
     out: Path | None,
     settings: tuple[str, ...],
     seed: int | None,
+    seeds: int,
     store: str | None,
     run_id: str | None,
     gpu: bool,
@@ -66,7 +69,7 @@ def bundle(
     run_file = source.run_file(runfile, settings, seed, store)
     build.check_out(out)
     checks.check(run_file)
-    written = build.build(run_file, out, run_id=run_id, key=sign, gpu=gpu, with_wheels=wheelhouse)
+    written = build.build(run_file, out, run_id=run_id, training_seeds=seeds, key=sign, gpu=gpu, with_wheels=wheelhouse)
     if as_json:
         output.print_json({"files": [str(path) for path in written]})
     for path in () if as_json else written:

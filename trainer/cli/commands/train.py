@@ -81,7 +81,7 @@ def train(
     run_file = source.run_file(runfile, settings, seed, store)
     group.with_seeds(run_file, seeds)
     place = resolve(run_file.store, run_file.store_encryption_key)
-    if or_resume and not dry_run and (at := existing.find(place, run_id, run_file)):
+    if or_resume and not dry_run and (at := existing.find(place, run_id, run_file, seeds)):
         return _go_on(at, as_json, quiet)
     place.check_writable()
     if run_id is not None:
