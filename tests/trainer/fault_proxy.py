@@ -104,6 +104,7 @@ class FaultProxy:
 
     Attributes:
         address: its own.
+        clock_off_seconds: of the service's clock from that of this machine.
         applied: how often each fault was met.
         skewed: how many requests were refused because of their clock.
         unchecked: uploads that carried no checksum, by method and path.
@@ -112,6 +113,7 @@ class FaultProxy:
 
     def __init__(self, server, dialect):
         self.server, self.dialect = urllib.parse.urlsplit(server), dialect
+        self.clock_off_seconds = 0
         self.applied, self.skewed, self.unchecked = collections.Counter(), 0, []
         self.resumable = {}
         self._lock, self._away_until = threading.Lock(), 0.0
@@ -271,7 +273,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if said is None:
             return False
         at = datetime.datetime.strptime(said, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
-        return abs(time.time() - at.timestamp()) > LONGEST_SKEW_SECONDS
+        return abs(time.time() + self.proxy.clock_off_seconds - at.timestamp()) > LONGEST_SKEW_SECONDS
 
     def _body(self, part=1.0):
         """The first part of the request's body."""
@@ -328,7 +330,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _refuse_clock(self):
         self.proxy.skewed += 1
-        now = datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
+        now = datetime.datetime.fromtimestamp(time.time() + self.proxy.clock_off_seconds, datetime.UTC)
         more = f"<ServerTime>{now:%Y-%m-%dT%H:%M:%SZ}</ServerTime>"
         more += f"<MaxAllowedSkewMilliseconds>{LONGEST_SKEW_SECONDS * 1000}</MaxAllowedSkewMilliseconds>"
         words = "The difference between the request time and the current time is too large."

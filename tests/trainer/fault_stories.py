@@ -181,20 +181,20 @@ class Telling:
             return self._finish(part)
         machine = self._begin(part)
         if machine is None or part.end is End.PREEMPTED:
-            return self._until_dead(machine) if machine else None
+            return self.until_dead(machine) if machine else None
         self._hear_some(machine, part)
         if part.end is End.ASLEEP:
             machine.signal(signal.SIGSTOP)
             return self._asleep.append(machine)
         machine.signal(signal.SIGKILL)
-        return self._until_dead(machine)
+        return self.until_dead(machine)
 
     def _finish(self, part):
         """Under faults that may keep it from it; at the latest without them it must."""
         for attempt in range(ATTEMPTS_UNDER_FAULTS + 1):
             faults = part.faults if attempt < ATTEMPTS_UNDER_FAULTS else None
             machine = self._begin(dataclasses.replace(part, faults=faults, pace=part.pace + attempt))
-            if self._until_dead(machine) == 0:
+            if self.until_dead(machine) == 0:
                 return
         raise AssertionError("no machine could finish the run, not even without faults")
 
@@ -204,7 +204,7 @@ class Telling:
             self._follow(None)
             before = self._everything()
             refused = self._machine(part)
-            assert self._until_dead(refused) == 2
+            assert self.until_dead(refused) == 2
             assert "a machine whose clock is right" in self.told[-2]
             assert self._everything() == before
             part = dataclasses.replace(part, clock_off_seconds=0)
@@ -215,7 +215,11 @@ class Telling:
         folder = str(self.world.folder / str(part.home) / RUN)
         names = ("until", "takes_over", "sweeps", "clock_off_seconds")
         wish = {name: getattr(part, name) for name in names} | {"seed": part.pace}
-        machine = self.world.nursery.machine(Wish(self.world.uri, folder, self.world.through, **wish))
+        return self.start(Wish(self.world.uri, folder, self.world.through, **wish))
+
+    def start(self, wish):
+        """A machine, which is dead in the end."""
+        machine = self.world.nursery.machine(wish)
         self._ends.callback(machine.close)
         return machine
 
@@ -234,7 +238,7 @@ class Telling:
             left -= self.hear(line)
         time.sleep(part.then_seconds)
 
-    def _until_dead(self, machine):
+    def until_dead(self, machine):
         """Listen to the rest; returns its exit code."""
         for line in machine.lines():
             self.hear(line)
@@ -294,7 +298,7 @@ class Telling:
         number, entry = self.journal.newest()
         self.told.append("one wakes up")
         machine.signal(signal.SIGCONT)
-        self._until_dead(machine)
+        self.until_dead(machine)
         later, found = self.journal.newest()
         assert (found.files, found.state, found.step) == (entry.files, entry.state, entry.step)
         assert later == number or found.taken > number
@@ -307,9 +311,9 @@ class Telling:
         machine = self._begin(part)
         self._hear_some(machine, part)
         with _filled(folder) if is_own else machine.limited():
-            self._until_dead(machine)
+            self.until_dead(machine)
         self._follow(None)
-        assert self._until_dead(self._machine(dataclasses.replace(part, clock_off_seconds=0))) == 0
+        assert self.until_dead(self._machine(dataclasses.replace(part, clock_off_seconds=0))) == 0
 
 
 def check_finished(objects, folder, expected):

@@ -200,16 +200,31 @@ def test_the_plans_have_all_that_they_should():
     assert {part.takes_over for _, part in parts} == {part.sweeps for _, part in parts} == {True, False}
 
 
+def test_a_clock_that_is_set_wrong_while_a_machine_trains(clouds, states, tmp_path):
+    world = clouds.world("s3", "clock", tmp_path, states)
+    with Telling(Story(0, "s3", ()), world) as telling:
+        machine = telling.start(Wish(world.uri, str(tmp_path / RUN), clouds.through, STEPS))
+        try:
+            lines = machine.lines()
+            while not telling.hear(next(lines)):
+                pass
+            world.proxy.clock_off_seconds = 3600
+            while not telling.told[-1].startswith("not committed: "):
+                telling.hear(next(lines))
+            assert "a machine whose clock is right" in telling.told[-1]
+        finally:
+            world.proxy.clock_off_seconds = 0
+        assert telling.until_dead(machine) == 0
+        check_finished(telling.objects, tmp_path / "pulled", states[-1])
+
+
 @pytest.fixture
 def finished(clouds, states, tmp_path):
     """A run in a store that nothing happened to."""
     world = clouds.world("s3", f"finished-{next(clouds.count)}", tmp_path, [*states])
     with Telling(Story(0, "s3", ()), world) as telling:
-        machine = clouds.nursery.machine(Wish(telling.world.uri, str(tmp_path / RUN), clouds.beside, STEPS))
-        for line in machine.lines():
-            telling.hear(line)
-        machine.close()
-        assert machine.code == 0
+        wish = Wish(world.uri, str(tmp_path / RUN), clouds.beside, STEPS)
+        assert telling.until_dead(telling.start(wish)) == 0
         yield telling
 
 
