@@ -79,16 +79,10 @@ class Plan:
 
 LONGEST_SKEW_SECONDS = 15 * 60
 _OWN_HEADERS = {
-    "connection",
-    "keep-alive",
-    "transfer-encoding",
-    "expect",
-    "content-length",
-    "upgrade",
-    "date",
-    "server",
-}
+    "connection", "keep-alive", "transfer-encoding", "expect", "content-length", "upgrade", "date", "server",
+}  # fmt: skip
 _OF_DOWNLOADS = {Fault.SHORTENED, Fault.CHANGED_DOWN}
+_OF_ANSWERS = {*_OF_DOWNLOADS, Fault.RESET_DOWN, Fault.TRUNCATED}
 _OF_BODIES = {Fault.CHANGED_UP, Fault.RESET_UP}
 """Like those of downloads they can happen to few requests, and so are drawn more often for these."""
 _CHANGED = (400, "BadDigest", 'Provided CRC32C "AAAAAA==" doesn\'t match calculated CRC32C "BBBBBB==".')
@@ -160,6 +154,11 @@ class FaultProxy:
                 self._away_until = time.monotonic() + where * plan.away_seconds
             self.applied[fault] += 1
             return fault, where, plan
+
+    def spare(self, fault):
+        """A request did not meet it after all: there was nothing to cut or to change."""
+        with self._lock:
+            self.applied[fault] -= 1
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -301,8 +300,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return answer.status, headers, data
 
     def _answer(self, status, headers, data, fault=None, where=0.0):
-        if fault in _OF_DOWNLOADS and status in (200, 206):
-            data = _changed(data, where) if fault is Fault.CHANGED_DOWN else data[: int(where * len(data))]
+        if fault in _OF_ANSWERS and (status not in (200, 206) or not data):
+            self.proxy.spare(fault)
+            fault = None
+        if fault is Fault.CHANGED_DOWN:
+            data = _changed(data, where)
+        if fault is Fault.SHORTENED:
+            data = data[: int(where * len(data))]
         promised = str(len(data))
         self.send_response(status)
         for name, value in headers:

@@ -180,8 +180,8 @@ class Telling:
         if part.end is End.FINISHED:
             return self._finish(part)
         machine = self._begin(part)
-        if machine is None or part.end is End.PREEMPTED:
-            return self.until_dead(machine) if machine else None
+        if part.end is End.PREEMPTED:
+            return self.until_dead(machine)
         self._hear_some(machine, part)
         if part.end is End.ASLEEP:
             machine.signal(signal.SIGSTOP)
