@@ -1,15 +1,19 @@
 """A proxy between the clients of object stores and their servers, which does what networks, services and clocks do.
 
-It speaks HTTP/1.1 to the real client libraries, and hands requests on to moto or fake-gcs-server. Which request meets
-which fault is drawn from a plan's seed. What the stand-ins leave out of the real services it adds:
+It speaks HTTP/1.1 to the real client libraries and hands requests on to moto or fake-gcs-server. Which request meets
+which fault is drawn from a plan's seed, in the order in which requests come; clients that send several at once do not
+come in the same order twice.
 
-- bytes that changed on their way up are compared with the checksum that the request carries, as S3 and Google do before
-  they keep an object; a request without one is handed on as it is, changed;
-- S3 refuses a request whose signature is more than fifteen minutes off
+What the stand-ins leave out of the real services it adds:
+
+- an upload is compared with the checksum that it carries before it is handed on, and Google's uploads in chunks go on
+  where they were broken off (`real_uploads`);
+- a request that comes only in part is never handed on: moto would keep that part;
+- S3 refuses a request whose signature is more than fifteen minutes off, and says its own time
   (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
 
-Bytes of objects are changed and cut, those of listings and errors only cut: what TLS keeps whole has no checksum of its
-own. Answers are read from the server as a whole and then handed on, so no download is paused in its middle.
+Bits change, and ends are missing, only in the bytes of objects: those have checksums of their own, while TLS keeps the
+rest whole. So requests and answers are held as a whole before they go on; a break in the middle is made there.
 """
 
 import collections
@@ -17,6 +21,7 @@ import contextlib
 import dataclasses
 import datetime
 import enum
+import functools
 import http.client
 import http.server
 import json
@@ -27,21 +32,26 @@ import threading
 import time
 import urllib.parse
 
+import real_uploads
+
 
 class Fault(enum.StrEnum):
     """What may happen to a request."""
 
-    REFUSED = "the service answers with an error, and did nothing"
-    FORGOTTEN = "the service did it, and answers with an error"
-    THROTTLED = "the service asks to come back later"
-    SLOW = "it takes a while"
-    BROKEN = "the connection breaks while the request comes"
-    UNANSWERED = "the service did it, and the connection breaks before the answer"
-    TORN = "the connection breaks in the middle of the answer"
-    SHORT = "the end of an object is missing, and the answer says nothing of it"
+    REFUSED = "500, 502, 503 or 504, and nothing was done"
+    FORGOTTEN = "500, 502, 503 or 504, and it was done"
+    THROTTLED = "to come back later, now and then said when"
+    SLOW = "a while until it is handed on"
+    STALLED = "no answer for longer than the client waits"
+    RESET = "the connection breaks at once"
+    RESET_UP = "the connection breaks in the middle of the request's body"
+    UNANSWERED = "it was done, and the connection breaks before the answer"
+    RESET_DOWN = "the connection breaks in the middle of the answer's body"
+    TRUNCATED = "the connection is closed, in good order, before all that was promised has come"
+    SHORTENED = "an object's end is missing, and the answer promises no more"
     CHANGED_DOWN = "a bit of an object changes on its way down"
     CHANGED_UP = "a bit of an object changes on its way up"
-    AWAY = "for a while nobody is there"
+    AWAY = "nobody is there for a while"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,26 +60,37 @@ class Plan:
 
     Attributes:
         seed: of all that is drawn.
-        share: of requests that meet a fault.
+        share: of requests that meet a fault, 0 to 1.
         faults: those that may happen.
-        away_requests: how many requests find nobody, when that happens.
-        slow_seconds: the longest wait.
+        away_seconds: the longest time in which nobody is there.
+        slow_seconds: the longest that a slow request takes.
+        stalled_seconds: how long a stalled one takes.
+        stalls: how many may; each costs a test its time.
     """
 
     seed: int
     share: float
     faults: tuple[Fault, ...] = tuple(Fault)
-    away_requests: int = 6
-    slow_seconds: float = 0.05
+    away_seconds: float = 0.3
+    slow_seconds: float = 0.1
+    stalled_seconds: float = 1.8
+    stalls: int = 1
 
 
-_LONGEST_SKEW_SECONDS = 15 * 60
-_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length", "te", "upgrade"}
-_DOWN = (Fault.SHORT, Fault.CHANGED_DOWN)
+LONGEST_SKEW_SECONDS = 15 * 60
+_OWN_HEADERS = {
+    "connection", "keep-alive", "transfer-encoding", "expect", "content-length", "upgrade", "date", "server",
+}  # fmt: skip
+_OF_DOWNLOADS = {Fault.SHORTENED, Fault.CHANGED_DOWN}
+_OF_ANSWERS = {*_OF_DOWNLOADS, Fault.RESET_DOWN, Fault.TRUNCATED}
+_OF_BODIES = {Fault.CHANGED_UP, Fault.RESET_UP}
+"""Like those of downloads they can happen to few requests, and so are drawn more often for these."""
+_CHANGED = (400, "BadDigest", 'Provided CRC32C "AAAAAA==" doesn\'t match calculated CRC32C "BBBBBB==".')
+_OF_SERVERS = (500, 502, 503, 504)
 
 
 class FaultProxy:
-    """The proxy, in threads of this process.
+    """The proxy, in threads of this process; `stop` it.
 
     Args:
         server: the address that requests are handed on to.
@@ -77,16 +98,21 @@ class FaultProxy:
 
     Attributes:
         address: its own.
+        clock_off_seconds: of the service's clock from that of this machine.
         applied: how often each fault was met.
         skewed: how many requests were refused because of their clock.
+        unchecked: uploads that carried no checksum, by method and path.
+        resumable: uploads in chunks by their id.
     """
 
     def __init__(self, server, dialect):
-        self.server, self.dialect = server.rstrip("/"), dialect
-        self.applied, self.skewed = collections.Counter(), 0
-        self._lock = threading.Lock()
-        self._plan, self._random, self._away = None, None, 0
-        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server, self.dialect = urllib.parse.urlsplit(server), dialect
+        self.clock_off_seconds = 0
+        self.applied, self.skewed, self.unchecked = collections.Counter(), 0, []
+        self.resumable = {}
+        self._lock, self._away_until = threading.Lock(), 0.0
+        self._plan, self._random, self._stalls = None, random.Random(0), 0
+        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, self))
         self._http.daemon_threads = True
         self.address = f"http://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
@@ -100,208 +126,246 @@ class FaultProxy:
     def follow(self, plan):
         """Follow a plan from now on; with None nothing goes wrong."""
         with self._lock:
-            self._plan, self._random, self._away = plan, random.Random(plan.seed if plan else 0), 0
+            self._plan, self._random, self._away_until = plan, random.Random(plan.seed if plan else 0), 0.0
+            self._stalls = plan.stalls if plan else 0
 
     def draw(self, fits):
-        """The fault that a request meets, and a number from 0 to 1 that says where; None for neither."""
+        """What a request meets.
+
+        Args:
+            fits: says whether a fault can happen to it.
+
+        Returns:
+            The fault or None, a number from 0 to 1 that says where or which, and the plan.
+        """
         with self._lock:
-            plan = self._plan
+            plan, where = self._plan, self._random.random()
             if plan is None:
-                return None, 0.0
-            if self._away:
-                self._away -= 1
-                return Fault.AWAY, 0.0
-            if self._random.random() >= plan.share:
-                return None, 0.0
-            fault, where = self._random.choice(plan.faults), self._random.random()
-            if not fits(fault):
-                return None, 0.0
+                return None, where, plan
+            if time.monotonic() < self._away_until:
+                return Fault.AWAY, where, plan
+            fitting = [fault for fault in plan.faults if fits(fault) and (fault is not Fault.STALLED or self._stalls)]
+            if self._random.random() >= plan.share or not fitting:
+                return None, where, plan
+            particular = [fault for fault in fitting if fault in _OF_DOWNLOADS | _OF_BODIES]
+            fault = self._random.choice(particular if particular and self._random.random() < 0.5 else fitting)
+            self._stalls -= fault is Fault.STALLED
             if fault is Fault.AWAY:
-                self._away = plan.away_requests
+                self._away_until = time.monotonic() + where * plan.away_seconds
             self.applied[fault] += 1
-            return fault, where
+            return fault, where, plan
 
-    def _handler(proxy):  # noqa: N805 (the handler below has a self of its own)
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle(self):
-                with contextlib.suppress(ConnectionError):
-                    super().handle()
-
-            def exchange(self):
-                _Exchange(proxy, self).run()
-
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = exchange  # noqa: N815
-
-            def log_message(self, *_):
-                pass
-
-        return Handler
+    def spare(self, fault):
+        """A request did not meet it after all: there was nothing to cut or to change."""
+        with self._lock:
+            self.applied[fault] -= 1
 
 
-class _Exchange:
-    """One request and its answer."""
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """A connection of a client."""
 
-    def __init__(self, proxy, handler):
-        self.proxy, self.handler, self.headers = proxy, handler, handler.headers
-        parts = urllib.parse.urlsplit(handler.path)
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, proxy, *arguments):
+        self.proxy = proxy
+        super().__init__(*arguments)
+
+    def handle_one_request(self):
+        """One request and its answer; a client that is gone needs none."""
+        try:
+            super().handle_one_request()
+        except ConnectionError:
+            self.close_connection = True
+
+    def exchange(self):
+        parts = urllib.parse.urlsplit(self.path)
         self.query = urllib.parse.parse_qs(parts.query, keep_blank_values=True)
-        self.path = parts.path
-
-    def run(self):
-        if self.proxy.dialect == "s3" and self._is_skewed():
-            self._body(1.0)
-            self.proxy.skewed += 1
-            return self._error(
-                403, "RequestTimeTooSkewed", "The difference between the request time and ours is large."
-            )
-        fault, where = self.proxy.draw(self._fits)
-        if fault is Fault.AWAY or (fault is Fault.BROKEN and self._body(where) is not None):
-            return self._break()
-        body = self._body(1.0)
+        self.is_download = self.command == "GET" and self._names_object(parts.path)
+        self.is_upload = int(self.headers.get("Content-Length", 0)) > 0 and self._makes_object(parts.path)
+        if self._is_skewed():
+            self._body()
+            return self._refuse_clock()
+        fault, where, plan = self.proxy.draw(self._fits)
+        if fault in (Fault.AWAY, Fault.RESET):
+            return self._reset()
+        if fault is Fault.RESET_UP:
+            self._body(where)
+            return self._reset()
+        body = self._body()
         if fault is Fault.REFUSED:
-            return self._error(
-                (500, 502, 503, 504)[int(where * 4)], "InternalError", "We encountered an internal error."
-            )
+            return self._server_error(where)
         if fault is Fault.THROTTLED:
             return self._throttle(where)
-        if fault is Fault.SLOW:
-            time.sleep(where * self.proxy._plan.slow_seconds if self.proxy._plan else 0)
+        if fault in (Fault.SLOW, Fault.STALLED):
+            time.sleep(where * plan.slow_seconds if fault is Fault.SLOW else plan.stalled_seconds)
         if fault is Fault.CHANGED_UP:
-            body = _changed(body, where)
-            if self._has_checksum(body):
-                return self._error(400, "BadDigest", "The checksum you specified did not match what we received.")
-        status, headers, answer = self._forward(body)
+            body = self._changed_upload(body, where)
+        status, headers, answer = self._serve(body)
         if fault is Fault.UNANSWERED:
-            return self._break()
+            return self._reset()
         if fault is Fault.FORGOTTEN:
-            return self._error(503, "ServiceUnavailable", "Please reduce your request rate.")
+            return self._server_error(where)
         return self._answer(status, headers, answer, fault, where)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = exchange  # noqa: N815
 
     def _fits(self, fault):
         """Whether a fault can happen to this request."""
         if fault is Fault.CHANGED_UP:
-            return self._is_upload()
-        return fault not in _DOWN or self._is_download()
+            return self.is_upload
+        if fault is Fault.RESET_UP:
+            return int(self.headers.get("Content-Length", 0)) > 0
+        return fault not in _OF_DOWNLOADS or self.is_download
 
-    def _is_download(self):
-        if self.handler.command != "GET":
-            return False
+    def _names_object(self, path):
         if self.proxy.dialect == "gs":
-            return self.query.get("alt") == ["media"] or self.path.startswith("/download/")
-        return self.path.count("/") > 1 and "list-type" not in self.query
+            return self.query.get("alt") == ["media"]
+        return path.count("/") > 1 and not self.query.keys() & {"list-type", "uploads", "location"}
 
-    def _is_upload(self):
-        has_body = int(self.headers.get("Content-Length") or 0) > 0 or "Transfer-Encoding" in self.headers
+    def _makes_object(self, path):
         if self.proxy.dialect == "gs":
-            return has_body and self.path.startswith("/upload/") and self.query.get("uploadType") != ["resumable"]
-        return has_body and self.handler.command == "PUT"
+            return path.startswith("/upload/") and (self.command == "PUT" or self.query["uploadType"] == ["multipart"])
+        return self.command == "PUT" and path.count("/") > 1
 
-    def _has_checksum(self, body):
-        if self.proxy.dialect == "gs":
-            return b'"crc32c"' in body or "X-Goog-Hash" in self.headers
-        names = {name.lower() for name in self.headers}
-        return "content-md5" in names or any(name.startswith(("x-amz-checksum-", "x-amz-trailer")) for name in names)
+    def _serve(self, body):
+        """What the real service would answer: status, headers and body."""
+        upload = self.proxy.resumable.get(self._upload_id(self.path)) if self.command == "PUT" else None
+        if upload is not None:
+            return self._go_on(upload, body)
+        if self.is_upload and not self._may_be_kept(self._is_as_sent(body)):
+            return self._said(*_CHANGED)
+        return self._hand_on(body)
+
+    def _go_on(self, upload, chunk):
+        """With an upload in chunks."""
+        upload.take(self.headers["Content-Range"], chunk)
+        if upload.answer is None and not upload.is_whole:
+            return 308, [("Range", f"bytes=0-{len(upload.data) - 1}")] if upload.data else [], b""
+        if upload.answer is None:
+            size = len(upload.data)
+            is_kept = self._may_be_kept(upload.is_as_sent)
+            self.headers.replace_header("Content-Range", f"bytes 0-{size - 1}/{size}")
+            upload.answer = self._hand_on(upload.data) if is_kept else self._said(*_CHANGED)
+        return upload.answer
+
+    def _is_as_sent(self, body):
+        if self.proxy.dialect == "s3":
+            return real_uploads.is_as_sent_to_s3(self.headers, body)
+        return real_uploads.is_as_sent_to_google(self.headers["Content-Type"], body)
+
+    def _may_be_kept(self, is_as_sent):
+        if is_as_sent is None:
+            self.proxy.unchecked.append(f"{self.command} {self.path}")
+        return is_as_sent is not False
+
+    def _upload_id(self, address):
+        return urllib.parse.parse_qs(urllib.parse.urlsplit(address).query).get("upload_id", [""])[0]
+
+    def _changed_upload(self, body, where):
+        start, end = 0, len(body)
+        if self.proxy.dialect == "gs" and self.command == "POST":
+            start, end = real_uploads.media(self.headers["Content-Type"], body)
+        return body[:start] + _changed(body[start:end], where) + body[end:]
 
     def _is_skewed(self):
         said = self.headers.get("X-Amz-Date")
         if said is None:
             return False
         at = datetime.datetime.strptime(said, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
-        return abs(REAL_TIME() - at.timestamp()) > _LONGEST_SKEW_SECONDS
+        return abs(time.time() + self.proxy.clock_off_seconds - at.timestamp()) > LONGEST_SKEW_SECONDS
 
-    def _body(self, part):
-        """The first part of the request's body; all that was read so far if it was read before."""
+    def _body(self, part=1.0):
+        """The first part of the request's body."""
         if "Transfer-Encoding" in self.headers:
-            return self._chunks() if part == 1.0 else b""
-        return self.handler.rfile.read(int(part * int(self.headers.get("Content-Length") or 0)))
+            raise NotImplementedError("neither client sends bodies whose length it does not know")
+        return self.rfile.read(int(part * int(self.headers.get("Content-Length", 0))))
 
-    def _chunks(self):
-        found = []
-        while size := int(self.handler.rfile.readline().split(b";")[0], 16):
-            found.append(self.handler.rfile.read(size))
-            self.handler.rfile.readline()
-        while self.handler.rfile.readline().strip():
-            pass
-        return b"".join(found)
-
-    def _forward(self, body):
-        there = urllib.parse.urlsplit(self.proxy.server)
-        connection = http.client.HTTPConnection(there.hostname, there.port, timeout=60)
-        try:
-            connection.putrequest(self.handler.command, self.handler.path, skip_host=True, skip_accept_encoding=True)
+    def _hand_on(self, body):
+        """Status, headers and body that the server answers, with this address in the place of its own."""
+        far, here = self.proxy.server.geturl(), self.proxy.address
+        with contextlib.closing(http.client.HTTPConnection(self.proxy.server.netloc, timeout=60)) as connection:
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
-                if name.lower() not in _HOP_BY_HOP:
+                if name.lower() not in _OWN_HEADERS - {"date"}:
                     connection.putheader(name, value)
             connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             answer = connection.getresponse()
-            data = answer.read()
-            here, far = self.proxy.address, self.proxy.server
-            headers = [(name, value.replace(far, here)) for name, value in answer.getheaders()]
-            if "json" in (answer.getheader("Content-Type") or ""):
-                data = data.replace(far.encode(), here.encode())  # links, such as an object's own
-            return answer.status, headers, data
-        finally:
-            connection.close()
+            data, headers = answer.read(), answer.getheaders()
+        headers = [(name, value.replace(far, here)) for name, value in headers]
+        if "json" in dict(headers).get("Content-Type", ""):
+            data = data.replace(far.encode(), here.encode())
+        if self.query.get("uploadType") == ["resumable"] and self.command == "POST" and answer.status == 200:
+            self.proxy.resumable[self._upload_id(dict(headers)["Location"])] = real_uploads.Resumable(body)
+        return answer.status, headers, data
 
-    def _answer(self, status, headers, data, fault, where):
-        down = status in (200, 206)
-        if fault is Fault.CHANGED_DOWN and down:
+    def _answer(self, status, headers, data, fault=None, where=0.0):
+        if fault in _OF_ANSWERS and (status not in (200, 206) or not data):
+            self.proxy.spare(fault)
+            fault = None
+        if fault is Fault.CHANGED_DOWN:
             data = _changed(data, where)
-        if fault is Fault.SHORT and down:
+        if fault is Fault.SHORTENED:
             data = data[: int(where * len(data))]
-        self.handler.send_response_only(status)
-        length = len(data)
+        promised = str(len(data))
+        self.send_response(status)
         for name, value in headers:
-            if name.lower() == "content-length" and self.handler.command == "HEAD":
-                length = int(value)
-            elif name.lower() not in _HOP_BY_HOP:
-                self.handler.send_header(name, value)
+            if name.lower() == "content-length" and self.command == "HEAD":
+                promised = value
+            elif name.lower() not in _OWN_HEADERS:
+                self.send_header(name, value)
         if status != 204:
-            self.handler.send_header("Content-Length", str(length))
-        self.handler.end_headers()
-        if fault is Fault.TORN:
-            self.handler.wfile.write(data[: int(where * len(data))])
-            return self._break()
-        if self.handler.command != "HEAD":
-            self.handler.wfile.write(data)
-        return None
+            self.send_header("Content-Length", promised)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        is_cut = fault in (Fault.RESET_DOWN, Fault.TRUNCATED)
+        self.wfile.write(data[: int(where * len(data))] if is_cut else data)
+        if fault is Fault.RESET_DOWN:
+            self._reset()
+        self.close_connection |= is_cut
+
+    def _server_error(self, where):
+        self._error(_OF_SERVERS[int(where * len(_OF_SERVERS))], "InternalError", "We encountered an internal error.")
 
     def _throttle(self, where):
         status, code = (503, "SlowDown") if self.proxy.dialect == "s3" else (429, "rateLimitExceeded")
-        return self._error(
-            status, code, "Please reduce your request rate.", {"Retry-After": "0"} if where < 0.5 else {}
-        )
+        self._error(status, code, "Please reduce your request rate.", {"Retry-After": "1"} if where < 0.3 else {})
 
-    def _error(self, status, code, message, headers=None):
+    def _refuse_clock(self):
+        self.proxy.skewed += 1
+        now = datetime.datetime.fromtimestamp(time.time() + self.proxy.clock_off_seconds, datetime.UTC)
+        more = f"<ServerTime>{now:%Y-%m-%dT%H:%M:%SZ}</ServerTime>"
+        more += f"<MaxAllowedSkewMilliseconds>{LONGEST_SKEW_SECONDS * 1000}</MaxAllowedSkewMilliseconds>"
+        words = "The difference between the request time and the current time is too large."
+        self._error(403, "RequestTimeTooSkewed", words, {}, more)
+
+    def _error(self, *said):
+        self._answer(*self._said(*said))
+
+    def _said(self, status, code, message, headers=None, more=""):
+        """An error in the service's words: status, headers and body."""
         if self.proxy.dialect == "s3":
-            kind = "application/xml"
-            text = (
-                f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
-            )
+            kind, said = "application/xml", f"<Error><Code>{code}</Code><Message>{message}</Message>{more}</Error>"
         else:
             kind = "application/json"
-            text = json.dumps({"error": {"code": status, "message": message, "errors": [{"reason": code}]}})
-        self._answer(status, [("Content-Type", kind), *(headers or {}).items()], text.encode(), None, 0.0)
+            said = json.dumps({"error": {"code": status, "message": message, "errors": [{"reason": code}]}})
+        return status, [("Content-Type", kind), *(headers or {}).items()], said.encode()
 
-    def _break(self):
-        """Reset the connection, as a machine does that has lost its state."""
-        with contextlib.suppress(OSError):
-            self.handler.wfile.flush()
-            self.handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.handler.close_connection = True
+    def _reset(self):
+        """Break the connection, as a machine does that has lost its state."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.rfile.close()
+        self.connection.close()
+        self.close_connection = True
 
-
-REAL_TIME = time.time
-"""The clock, whatever a test makes of it."""
+    def log_message(self, *_):
+        pass
 
 
 def _changed(data, where):
     """The bytes with one bit turned."""
-    if not data:
-        return data
     changed = bytearray(data)
-    changed[min(len(data) - 1, int(where * len(data)))] ^= 1
+    if changed:
+        changed[min(len(data) - 1, int(where * len(data)))] ^= 1
     return bytes(changed)

@@ -6,6 +6,7 @@ import time
 
 from trainer.errors import SlipwayError
 from trainer.store.journal import Superseded
+from trainer.store.objects.refused import Refused
 from trainer.store.snapshot import Snapshot
 from trainer.store.told import Told
 from trainer.store.writer import Abandoned, Writer
@@ -169,7 +170,7 @@ class Uploader:
             job.snapshot.discard()
             raise
         except (SlipwayError, OSError) as error:
-            self._failed(job, str(error) or repr(error))
+            self._failed(job, error)
         else:
             job.snapshot.discard()
             with self._changed:
@@ -194,11 +195,11 @@ class Uploader:
             self._number = number
             self._told.committed(job.snapshot.step, number)
 
-    def _failed(self, job: _Job, reason: str) -> None:
+    def _failed(self, job: _Job, error: Exception) -> None:
         """Keep the snapshot, unless a newer one has come, and pause."""
         if not self._trouble and not self._abandoned:
-            self._told.say(f"not committed: {reason.splitlines()[0]}; it is tried again")
-        self._trouble = reason
+            self._told.say(f"not committed: {_in_short(error)}; it is tried again")
+        self._trouble = str(error) or repr(error)
         with self._changed:
             self._working = False
             if self._waiting is None and not self._abandoned:
@@ -210,3 +211,11 @@ class Uploader:
                 self._changed.wait_for(lambda: self._abandoned, min(pause, LAST_PAUSE_SECONDS))
             else:
                 self._changed.wait_for(lambda: self._closing, pause)
+
+
+def _in_short(error: Exception) -> str:
+    """In one line; of what a person can mend, what is wrong and the fix."""
+    if isinstance(error, Refused):
+        mend = error.mend
+        return " ".join(f"{mend.value} needs {mend.allowed}; {mend.cure}".split())
+    return (str(error) or repr(error)).splitlines()[0]

@@ -1,9 +1,11 @@
 """Runs in a bucket or on a shared folder, by real processes that stand for machines: each has its own work folder.
 
 S3 is moto's server and Google Cloud Storage fake-gcs-server (see `servers`), the shared folder a local one: what NFS
-does with locks and caches is not shown here.
+does with locks and caches is not shown here. A proxy stands before the servers; where a machine is lost, a tenth of the
+requests meet a fault, too.
 """
 
+import collections
 import contextlib
 import json
 import os
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import servers
+from fault_proxy import Fault, FaultProxy, Plan
 from processes import assert_same_training, checkpoint_steps, finish, rows, slipway, status, train
 
 from trainer.cli import application
@@ -39,16 +42,43 @@ def reference(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory):
+def proxies():
+    """Those before the servers, by kind of store."""
+    with contextlib.ExitStack() as stack:
+        found = {}
+        for kind, server in (("s3", servers.s3()), ("gs", servers.gcs())):
+            found[kind] = FaultProxy(stack.enter_context(server), kind)
+            stack.callback(found[kind].stop)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory, proxies):
     """The address of a store of each kind, and the environment in which it is reached."""
     home = tmp_path_factory.mktemp("home")
-    with servers.s3() as s3, servers.gcs() as gcs, pytest.MonkeyPatch.context() as patch:
+    s3, gcs = proxies["s3"].address, proxies["gs"].address
+    with pytest.MonkeyPatch.context() as patch:
         for name, value in (servers.s3_environment(s3, home) | servers.gcs_environment(gcs)).items():
             patch.setenv(name, value)
         for bucket in ("s3://bucket", "gs://bucket"):
             servers.make_bucket(bucket)
         (home / "share").mkdir()
         yield {"s3": "s3://bucket/runs", "gs": "gs://bucket/runs", "nas": f"nas://{home}/share"}
+
+
+@pytest.fixture
+def faults(proxies):
+    """A tenth of the requests meet one; gives how many of each kind did.
+
+    None changes a download: that happens to one object twice in a row too often for a test, and then is an error.
+    """
+    before = sum((proxy.applied for proxy in proxies.values()), start=collections.Counter())
+    kinds = tuple(fault for fault in Fault if fault not in (Fault.CHANGED_DOWN, Fault.SHORTENED))
+    for proxy in proxies.values():
+        proxy.follow(Plan(7, 0.1, kinds, away_seconds=2))
+    yield lambda: sum((proxy.applied for proxy in proxies.values()), start=collections.Counter()) - before
+    for proxy in proxies.values():
+        proxy.follow(None)
 
 
 class Machine:
@@ -97,7 +127,7 @@ def past(process, words):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_machine_is_lost_and_another_goes_on_to_the_same_bits(stores, machines, reference, tmp_path, kind):
+def test_a_machine_is_lost_and_another_goes_on_to_the_same_bits(stores, machines, reference, tmp_path, kind, faults):
     one, two = machines
     store, run_id = stores[kind], f"lost-{kind}"
     process = one.train(store, run_id, **{"sinks.logs.stdout": "true"})
@@ -119,6 +149,7 @@ def test_a_machine_is_lost_and_another_goes_on_to_the_same_bits(stores, machines
     logged = [json.loads(line)["message"] for line in output.splitlines() if line.startswith("{")]
     assert logged[-1] == f"All of {run_id} is in {store}."  # what is told at the end gets to the logs of a cloud too
     assert any("Committed: what the run was at step 61,440" in message for message in logged)
+    assert bool(faults()) == (kind != "nas")
 
 
 @pytest.mark.slow

@@ -8,12 +8,13 @@ import pytest
 from memory_objects import MemoryObjects
 from stand_in_training import QUICK, StandIn, content
 
-from trainer.errors import SlipwayError
+from trainer.errors import BadInput, SlipwayError
 from trainer.run.status import State
 from trainer.store import shared
 from trainer.store.journal import Entry, Holder, Journal, Kind, Superseded
 from trainer.store.mirror import Mirror
 from trainer.store.objects.base import Unreachable
+from trainer.store.objects.refused import Refused
 from trainer.store.told import Told
 
 
@@ -23,11 +24,11 @@ class Gate:
     def __init__(self):
         self.open, self.waited = threading.Event(), threading.Event()
         self.open.set()
-        self.failing = False
+        self.failing, self.error = False, Unreachable("the store does not answer\n  more about it")
 
     def meddle(self, call):
         if self.failing:
-            raise Unreachable("the store does not answer\n  more about it")
+            raise self.error
         if call.name == "upload" and not self.open.is_set():
             self.waited.set()
             assert self.open.wait(60)
@@ -61,6 +62,19 @@ def test_the_training_never_waits_and_the_newest_snapshot_wins(tmp_path):
     mirror.close(State.PREEMPTED)
     shared.pull(objects, "run", tmp_path / "b")
     assert content(tmp_path / "b") == content(tmp_path / "a")
+
+
+def test_what_a_person_can_mend_is_told_with_the_fix_while_it_is_tried_again(tmp_path):
+    gate, _, training, mirror, (said, commits, _) = begun(tmp_path)
+    gate.error = Refused(BadInput("store", "s3://runs", "credentials\n that are still good", "sign in again"))
+    gate.failing = True
+    mirror.snapshot(training.train())
+    assert not mirror.wait(0.05)
+    assert said == ["not committed: s3://runs needs credentials that are still good; sign in again; it is tried again"]
+    gate.failing = False
+    assert mirror.wait(60)
+    assert commits == [(1, 2)]
+    mirror.close(State.PREEMPTED)
 
 
 def test_a_store_that_does_not_answer_is_tried_again_and_told_of_once(tmp_path):

@@ -111,10 +111,13 @@ class GcsObjects(Objects):
     def _put(self, key: str, data: bytes, **condition: int) -> None:
         blob = self._blob(key, hashlib.sha256(data).hexdigest())
         how = {"content_type": "application/octet-stream", "checksum": "crc32c", **condition, **_tries()}
-        self._call(key, lambda: blob.upload_from_string(data, **how))
+        self._send(key, lambda: blob.upload_from_string(data, **how))
 
     def upload(self, key: str, path: Path, sha256: str, sent: Sent | None = None) -> None:
-        """Make an object of a file, part after part if it is large (`Objects.upload`)."""
+        """Make an object of a file, part after part if it is large (`Objects.upload`).
+
+        When a part must be sent again, `sent` is told of a negative number first.
+        """
         crc32c = google_crc32c.Checksum()
         transfer.check(path, sha256, crc32c)
         blob = self._blob(key, sha256)
@@ -123,7 +126,7 @@ class GcsObjects(Objects):
         how["crc32c_checksum_value"] = base64.b64encode(crc32c.digest()).decode()
         with path.open("rb") as file:
             reading = _Reading(file, sent) if sent else file
-            self._call(key, lambda: blob.upload_from_file(reading, **how, **_tries()))
+            self._send(key, lambda: blob.upload_from_file(reading, rewind=True, **how, **_tries()))
 
     def download(self, key: str, path: Path, sha256: str, received: Sent | None = None) -> None:
         """Make a file of an object, compared with its CRC32C and its sha256 (`Objects.download`)."""
@@ -150,6 +153,10 @@ class GcsObjects(Objects):
         if sha256:
             blob.metadata = {"sha256": sha256}
         return blob
+
+    def _send(self, key: str, action: Callable[[], object]) -> None:
+        """Upload something, from its beginning again where the library cannot go on."""
+        self._call(key, lambda: patience.patiently(action, gcs_faults.is_sent_anew))
 
     def _call(self, key: str, action: Callable[[], T]) -> T:
         """Do it, and say what is wrong in the words of `Objects`. That the library tries again, `_tries` has said."""
@@ -187,7 +194,10 @@ class _Reading:
         return self._file.tell()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        before, after = self._file.tell(), self._file.seek(offset, whence)
+        if after != before:
+            self._told(after - before)  # what is sent again
+        return after
 
 
 def _tries() -> dict[str, Any]:

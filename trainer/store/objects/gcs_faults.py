@@ -25,7 +25,21 @@ SIGN_IN = "run `gcloud auth application-default login`, or give the machine a se
 
 _KEPT = re.compile(r"retention|(?:temporary|event-based|active) hold", re.IGNORECASE)
 """What Google says of objects that are locked (https://cloud.google.com/storage/docs/bucket-lock)."""
+_CHANGED = re.compile(r"CRC32C .* doesn't match")
+_SESSION = re.compile(r"upload_id=[\w-]+")
+"""Whoever knows the id of an upload in parts may go on with it."""
 _PERMISSIONS = ("storage.objects.list", "storage.objects.get", "storage.objects.create", "storage.objects.delete")
+
+
+def is_sent_anew(error: Exception) -> bool:
+    """Whether an upload is to begin anew: its bytes changed on their way, or it went in parts and is known no more.
+
+    https://cloud.google.com/storage/docs/resumable-uploads#practices
+    """
+    if isinstance(error, google.GoogleAPICallError):
+        is_over = error.code in (404, 410) and "upload_id=" in str(error)
+        return is_over or (error.code == 400 and _CHANGED.search(str(error)) is not None)
+    return isinstance(error, DataCorruption)
 
 
 def translated(error: Exception, uri: str, key: str) -> SlipwayError:
@@ -43,7 +57,7 @@ def translated(error: Exception, uri: str, key: str) -> SlipwayError:
     if isinstance(error, google.NotFound) and key and "bucket does not exist" not in str(error):
         return Missing(f"{uri}/{key}")
     mend = _mend(error, uri)
-    return Refused(mend) if mend else Unreachable(f"{uri}: {error}")
+    return Refused(mend) if mend else Unreachable(f"{uri}: {_SESSION.sub('upload_id=...', str(error))}")
 
 
 def _mend(error: Exception, uri: str) -> BadInput | None:

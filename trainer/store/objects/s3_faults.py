@@ -12,6 +12,7 @@ from trainer.store.objects.refused import Refused
 
 _PASSING = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown", "InternalError"}
 _PASSING |= {"Throttling", "ThrottlingException", "TooManyRequestsException", "ServiceUnavailable"}
+_PASSING |= {"BadDigest", "NoSuchUpload"}  # it changed on its way; its parts are gone, perhaps made one: sent anew
 _BROKEN = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, boto.ResponseStreamingError)
 
 _NONE = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.NoAuthTokenError)
@@ -32,7 +33,7 @@ NO_CREDENTIALS = "run `aws configure` or `aws sso login`, set AWS_PROFILE, or gi
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether it may work a moment later: throttling, 5xx, broken connections, another write at the same moment."""
+    """Whether it may work a moment later: throttling, 5xx, broken connections, bytes that changed, another write."""
     if isinstance(error, ClientError):
         status = _status(error)
         return _code(error) in _PASSING or status == 429 or (status >= 500 and status != 501)

@@ -259,6 +259,45 @@ def test_each_object_is_sent_with_its_checksum(answering, tmp_path):
     assert seen[1][2] == data
 
 
+CHANGED = 'Provided CRC32C "AAAAAA==" doesn\'t match calculated CRC32C "2HvlZg==".'
+
+
+def test_what_changed_on_its_way_is_sent_again(answering):
+    objects, seen = answering(error(400, CHANGED), MADE)
+    objects.create("a", b"data")
+    assert [b"\r\n\r\ndata\r\n" in body for _, _, body in seen] == [True, True]
+
+
+@pytest.mark.parametrize("last", [error(400, CHANGED), error(410, "gone"), error(404, "no")])
+def test_an_upload_in_parts_that_cannot_go_on_begins_anew(answering, tmp_path, last):
+    data = b"x" * 9_000_000
+    (tmp_path / "large").write_bytes(data)
+    kind = {"Content-Type": "application/json"}
+    made = 200, kind, json.dumps({"name": "team/a", "bucket": "runs", "crc32c": crc32c(data)}).encode()
+
+    def begun(headers):
+        return 200, {"Location": f"http://{headers['Host']}/resumable?upload_id=secret"}, b""
+
+    sent = []
+    objects, seen = answering(begun, last, begun, made)
+    objects.upload("a", tmp_path / "large", hashlib.sha256(data).hexdigest(), sent.append)
+    assert [body for _, _, body in seen].count(data) == 2
+    assert sum(sent) == len(data)
+    assert min(sent) < 0
+
+
+def test_the_id_of_an_upload_in_parts_is_not_told(answering, tmp_path, impatient):
+    (tmp_path / "large").write_bytes(b"x" * 9_000_000)
+
+    def begun(headers):
+        return 200, {"Location": f"http://{headers['Host']}/resumable?upload_id=ABPn-secret_1"}, b""
+
+    objects, _ = answering(begun, error(400, "no"))
+    with pytest.raises(Unreachable, match=r"upload_id=\.\.\.") as caught:
+        objects.upload("a", tmp_path / "large", hashlib.sha256(b"x" * 9_000_000).hexdigest())
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("host", ["http://storage.example.org", "http://10.0.0.7:4443", "storage.example.org"])
 def test_an_endpoint_without_tls_elsewhere_is_refused(gcs_cloud, monkeypatch, host):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", host)

@@ -290,6 +290,33 @@ def test_nobody_answers(s3_cloud, impatient, monkeypatch):
             call()
 
 
+def test_what_changed_on_its_way_is_sent_again(answering, tmp_path):
+    changed = error(400, "BadDigest", "The checksum you specified did not match the calculated checksum.")
+    (tmp_path / "file").write_bytes(b"data")
+    for call in (
+        lambda objects: objects.create("a", b"data"),
+        lambda objects: objects.upload("a", tmp_path / "file", hashlib.sha256(b"data").hexdigest()),
+    ):
+        objects, seen = answering(changed, (200, {}, b""))
+        call(objects)
+        assert len(seen) == 2
+
+
+def test_an_upload_whose_parts_are_gone_begins_anew(answering, tmp_path):
+    """As when the answer to the request that makes them one object was lost, and it is asked for again later."""
+    data = b"x" * 17_000_000
+    (tmp_path / "file").write_bytes(data)
+    begun = b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+    made = b"<CompleteMultipartUploadResult><ETag>1</ETag></CompleteMultipartUploadResult>"
+    part = (200, {"ETag": "1"}, b"")
+    gone = error(404, "NoSuchUpload", "The specified upload does not exist.")
+    objects, seen = answering(
+        (200, {}, begun), part, part, gone, (204, {}, b""), (200, {}, begun), part, part, (200, {}, made)
+    )
+    objects.upload("a", tmp_path / "file", hashlib.sha256(data).hexdigest())
+    assert [method for method, _ in seen] == ["POST", "PUT", "PUT", "POST", "DELETE", "POST", "PUT", "PUT", "POST"]
+
+
 def test_a_body_that_breaks_off_is_asked_for_again(answering):
     objects, seen = answering((200, {"Content-Length": 100}, b"short"), (200, {}, b"whole"))
     assert objects.read("a") == b"whole"
