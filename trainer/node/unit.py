@@ -63,6 +63,8 @@ def outcome(found: dict[str, str]) -> Outcome:
     # systemd before 254 passes through `inactive` as it restarts a unit, and tells OnSuccess= so.
     if found["ActiveState"] not in ENDED or found.get("Job"):
         return Outcome.RESTARTED
+    if found["Result"] == "start-limit-hit":  # however it ended each time: SIGTERM counts as a clean end
+        return Outcome.FAULT
     status = int(found["ExecMainStatus"])
     if found["ExecMainCode"] == EXITED:
         return OUTCOMES.get(ExitCode(status), Outcome.FAULT) if status in set(ExitCode) else Outcome.FAULT

@@ -23,6 +23,7 @@ EXITED, KILLED = "1", "2"
         ("core-dump", "3", "11", Outcome.FAULT),
         ("oom-kill", KILLED, "9", Outcome.FAULT),
         ("success", KILLED, "15", Outcome.STOPPED),
+        ("start-limit-hit", KILLED, "15", Outcome.FAULT),
         ("timeout", KILLED, "9", Outcome.STOPPED),
         ("resources", "0", "0", Outcome.FAULT),
     ],
