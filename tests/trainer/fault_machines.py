@@ -27,7 +27,7 @@ from pathlib import Path
 
 RUN, STEPS = "run", 8
 SMALL_BYTES, LARGE_BYTES, PART_BYTES = 2_000, 600_000, 262_144
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 30
 ROOT = Path(__file__).parents[2]
 
 

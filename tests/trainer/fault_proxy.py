@@ -83,8 +83,8 @@ _OWN_HEADERS = {
 }  # fmt: skip
 _OF_DOWNLOADS = {Fault.SHORTENED, Fault.CHANGED_DOWN}
 _OF_ANSWERS = {*_OF_DOWNLOADS, Fault.RESET_DOWN, Fault.TRUNCATED}
-_OF_BODIES = {Fault.CHANGED_UP, Fault.RESET_UP}
-"""Like those of downloads they can happen to few requests, and so are drawn more often for these."""
+_RARE = {*_OF_DOWNLOADS, Fault.CHANGED_UP, Fault.RESET_UP, Fault.STALLED}
+"""Those that can happen to few requests, and so are drawn more often for these."""
 _CHANGED = (400, "BadDigest", 'Provided CRC32C "AAAAAA==" doesn\'t match calculated CRC32C "BBBBBB==".')
 _OF_SERVERS = (500, 502, 503, 504)
 
@@ -147,7 +147,7 @@ class FaultProxy:
             fitting = [fault for fault in plan.faults if fits(fault) and (fault is not Fault.STALLED or self._stalls)]
             if self._random.random() >= plan.share or not fitting:
                 return None, where, plan
-            particular = [fault for fault in fitting if fault in _OF_DOWNLOADS | _OF_BODIES]
+            particular = [fault for fault in fitting if fault in _RARE]
             fault = self._random.choice(particular if particular and self._random.random() < 0.5 else fitting)
             self._stalls -= fault is Fault.STALLED
             if fault is Fault.AWAY:

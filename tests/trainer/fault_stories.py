@@ -8,7 +8,9 @@ gone later; and in the end the run is whole, finished, and to the bit the one th
 import contextlib
 import dataclasses
 import enum
+import errno
 import hashlib
+import os
 import random
 import signal
 import subprocess
@@ -28,6 +30,7 @@ KINDS = ("s3", "gs", "nas")
 MINUTES, DAYS = 600, 5 * 86_400
 DISK_BYTES = 12_000_000
 ATTEMPTS_UNDER_FAULTS = 3
+NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG))
 
 
 class End(enum.StrEnum):
@@ -238,6 +241,13 @@ class Telling:
             left -= self.hear(line)
         time.sleep(part.then_seconds)
 
+    def _hear_of_disk(self, machine):
+        """Listen until it complains of its disk, or is dead."""
+        for line in machine.lines():
+            self.hear(line)
+            if any(words in line for words in NO_ROOM):
+                return
+
     def until_dead(self, machine):
         """Listen to the rest; returns its exit code."""
         for line in machine.lines():
@@ -311,7 +321,8 @@ class Telling:
         machine = self._begin(part)
         self._hear_some(machine, part)
         with _filled(folder) if is_own else machine.limited():
-            self.until_dead(machine)
+            self._hear_of_disk(machine)
+        self.until_dead(machine)  # what it could not write it may write now
         self._follow(None)
         assert self.until_dead(self._machine(dataclasses.replace(part, clock_off_seconds=0))) == 0
 
