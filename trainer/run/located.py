@@ -50,6 +50,8 @@ def locate(run: str, store: str) -> Located:
     place = resolve(store)
     if run and place.holds(run):
         return Located(place, run)
+    if ":" in run:
+        resolve(run)  # an address with a typo in its scheme is refused by what it should be
     near = nearest(run, place.run_ids())
     cure = f"write {near}" if near else "see `slipway runs list`, and --store if runs are elsewhere"
     raise BadInput("RUN", run, f"a run directory, or the id of a run in the store {store}", cure)

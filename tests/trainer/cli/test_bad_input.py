@@ -32,6 +32,8 @@ FILES = {
 # Arguments; then what field, value, allowed and fix must contain.
 WRONG = {
     "nothing to train": (["train"], "RUNFILE", "a missing value", "a YAML file", "lost-sales-ppo"),
+    "an address with half a scheme": (["runs", "show", "s3:/bucket/x"], "store", "s3:/bucket/x", "s3:// and", "s3://bucket/x"),
+    "an address of no scheme": (["resume", "s4://bucket/x"], "store", "s4://bucket/x", "s3://, gs://", "write s3://bucket/x"),
     "no such file": (["train", "no.yaml"], "RUNFILE", "no.yaml", "a YAML file", "give the path"),
     "no path": (["train", "a\0.yaml"], "RUNFILE", "a\\x00.yaml", "a YAML file", "give the path"),
     "path too long": (["train", "x" * 5000], "RUNFILE", "xxx...", "a YAML file", "presets list"),

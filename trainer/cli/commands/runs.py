@@ -73,7 +73,8 @@ def list_(store: str, as_json: bool) -> None:
         )
     output.print_table(("run", "state", "environment", "done", "score", "gap", "updated"), rows)
     if not found:
-        click.echo(f"No runs in {store} yet: `slipway train lost-sales-ppo` makes one.", err=True)
+        there = "" if store == DEFAULT_STORE else f" --store {store}"
+        click.echo(f"No runs in {store} yet: `slipway train lost-sales-ppo{there}` makes one.", err=True)
 
 
 @runs.command(
