@@ -282,10 +282,18 @@ class Machine:
 
     @contextlib.contextmanager
     def limited(self):
-        """It can write no large file any more: what a full disk is where no disk of its own can be mounted."""
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (SMALL_BYTES, SMALL_BYTES))
+        """It can write no large file for a while: what a full disk is where no disk of its own can be mounted."""
+        before = self._limit_files(SMALL_BYTES)
         yield
+        self._limit_files(before)
+
+    def _limit_files(self, size):
+        """Of how many bytes they may be; returns how many that was before."""
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError):
+                _, most = resource.prlimit(self._pid, resource.RLIMIT_FSIZE)
+                return resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (size, most))[0]
+        return size
 
     def close(self):
         """See that it is dead."""
