@@ -48,7 +48,7 @@ requirements: | $(UV) ## Export what bundles carry from uv.lock: every package w
 	$(EXPORT) --no-dev --extra gpu > trainer/bundle/requirements/trainer-gpu.txt
 	$(EXPORT) --only-group node > trainer/bundle/requirements/node.txt
 
-soak: .venv/.dev $(STAND_INS) ## Kill and resume, and go through plans of faults, for a long time (an hour or so)
+soak: .venv/.dev $(STAND_INS) ## Kill and resume, and go through plans of faults, for a long time (two hours or so)
 	.venv/bin/pytest -m soak
 
 bench: .venv/.dev $(FAKE_GCS_SERVER) ## Compare speed with Stable-Baselines3 and a JAX program, and measure stores
