@@ -1,8 +1,8 @@
 """Runs in a bucket or on a shared folder, by real processes that stand for machines: each has its own work folder.
 
 S3 is moto's server and Google Cloud Storage fake-gcs-server (see `servers`), the shared folder a local one: what NFS
-does with locks and caches is not shown here. A proxy stands before the servers; where a machine is lost, a tenth of the
-requests meet a fault, too.
+does with locks and caches is not shown here. A proxy stands before the servers; where a machine is lost, one request in
+twenty meets a fault, too.
 """
 
 import collections
@@ -68,14 +68,14 @@ def stores(tmp_path_factory, proxies):
 
 @pytest.fixture
 def faults(proxies):
-    """A tenth of the requests meet one; gives how many of each kind did.
+    """One request in twenty meets one; gives how many of each kind did.
 
     None changes a download: that happens to one object twice in a row too often for a test, and then is an error.
     """
     before = sum((proxy.applied for proxy in proxies.values()), start=collections.Counter())
     kinds = tuple(fault for fault in Fault if fault not in (Fault.CHANGED_DOWN, Fault.SHORTENED))
     for proxy in proxies.values():
-        proxy.follow(Plan(7, 0.1, kinds, away_seconds=2))
+        proxy.follow(Plan(7, 0.05, kinds, away_seconds=1))
     yield lambda: sum((proxy.applied for proxy in proxies.values()), start=collections.Counter()) - before
     for proxy in proxies.values():
         proxy.follow(None)
