@@ -47,7 +47,7 @@ class Node:
         arguments = ["bundle", "cartpole-ppo", *pairs, "--run-id", run_id, "--out", str(out), "--sign", str(key)]
         assert application.run([*arguments, "--seeds", "2", *options]) == 0
 
-    def boot(self, *, sha256=None, key="pub.pem", detached=False, **variables):
+    def boot(self, *, sha256=None, key="pub.pem", detached=False, log="first-boots", **variables):
         """Run the script of the first boot."""
         script = render(
             UserData(
@@ -58,7 +58,9 @@ class Node:
                 environment={
                     "GCE_METADATA_HOST": self.metadata.host,
                     "STORAGE_EMULATOR_HOST": self.storage.url,
+                    "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING": self.storage.url,
                 },
+                log=log,
             )
         )
         (self.host.root / "root/user-data.sh").write_text(script)
@@ -109,6 +111,8 @@ def node(tmp_path_factory):
     forbidden = folder / "forbidden"
 
     def storage(method, path, headers):
+        if path == "/v2/entries:write":
+            return 200, b"{}"
         name = re.fullmatch(r"/storage/v1/b/bucket/o/([\w.-]+)\?alt=media", path)
         if headers.get("Authorization") != "Bearer the-token":
             return 401, b""
@@ -117,8 +121,12 @@ def node(tmp_path_factory):
         return (200, (folder / name[1]).read_bytes()) if name and (folder / name[1]).is_file() else (404, b"")
 
     token = json.dumps({"access_token": "the-token", "expires_in": 3600, "token_type": "Bearer"}).encode()
+
+    def metadata(method, path, headers):
+        return 200, token if path.endswith("/token") else b"a-node"
+
     with disk("node") as place, Host(f"node-{os.getpid()}", [IMAGE], place / "host", {}, offline=True) as host:
-        services = [Service(lambda *_: (200, token), host.near), Service(storage, host.near)]
+        services = [Service(metadata, host.near), Service(storage, host.near)]
         try:
             made = Node(host, folder, *services)
             with pytest.MonkeyPatch.context() as patch:
@@ -230,6 +238,12 @@ def refused(node, step, code, reason, **given):
     assert done.returncode == code, done.stderr
     assert said[-1] == f"slipway-node: {step}: failed with exit code {code}"
     assert reason in said[-2]
+    if given.get("log", "there"):
+        told = [json.loads(body) for _, path, _, body in node.storage.requests if path == "/v2/entries:write"]
+        assert told[-1]["logName"] == "projects/a-node/logs/first-boots"
+        line = told[-1]["entries"][0]["jsonPayload"]
+        assert line["message"] == f"first boot: {step}: failed with exit code {code}"
+        assert reason in line["said"]
     end = time.monotonic() + 20
     while not node.journal("-t", "slipway-node").endswith(f"{said[-2]}\n{said[-1]}\n"):
         assert time.monotonic() < end, node.journal("-t", "slipway-node")
@@ -261,7 +275,8 @@ def test_a_machine_that_may_not_read_the_bucket_says_so(node):
 def test_a_first_boot_without_python_3_11_is_refused(node):
     node.host.run("mount", "--bind", "/bin/false", "/usr/bin/python3.11")
     try:
-        refused(node, "install Python 3.11", 2, "there is no Python 3.11, and none to install")
+        # On this host that is the only Python, and so nobody is left to tell the cloud's log.
+        refused(node, "install Python 3.11", 2, "there is no Python 3.11, and none to install", log=None)
     finally:
         node.host.run("umount", "/usr/bin/python3.11")
 

@@ -15,6 +15,7 @@ MAXIMUM_BYTES = 16 << 10
 
 _URI = re.compile(r"(s3|gs)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]/[A-Za-z0-9._/=-]*\.tar\.gz")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LOG = re.compile(r"[A-Za-z0-9._/#-]{1,512}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+\n-----END PUBLIC KEY-----")
 
@@ -29,6 +30,9 @@ class UserData:
         public_key: the Ed25519 key, in PEM, whose holder must have signed it; None: the checksum is enough.
         variables: of the playbook, such as `trainer_when_done` (`ansible/roles/trainer/meta/argument_specs.yml`).
         environment: environment variables of the script, such as another endpoint of S3.
+        log: where a step that fails is told besides the journal: a log group of CloudWatch Logs that is there (the role
+            needs logs:CreateLogStream and logs:PutLogEvents), or the name of a log of Cloud Logging (the service
+            account needs roles/logging.logWriter), in the bundle's cloud; None: nowhere else.
     """
 
     bundle_uri: str
@@ -36,6 +40,7 @@ class UserData:
     public_key: str | None = None
     variables: Mapping[str, object] = dataclasses.field(default_factory=dict)
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    log: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no script could be made of.
@@ -52,6 +57,9 @@ class UserData:
         if self.public_key is not None and not _PEM.fullmatch(self.public_key.strip()):
             cure = "openssl pkey -in key.pem -pubout"
             raise BadInput("public_key", self.public_key, "a public key in PEM", cure)
+        if self.log is not None and not _LOG.fullmatch(self.log):
+            allowed = "up to 512 letters, digits and ._/#-"
+            raise BadInput("log", self.log, allowed, "give a log group's name, or that of a log of Cloud Logging")
         for name in (*self.variables, *self.environment):
             if not _VARIABLE.fullmatch(name):
                 raise BadInput("variables", name, "names of letters, digits and underscores", "choose another name")
@@ -80,7 +88,8 @@ def render(user_data: UserData) -> str:
         public_key=(user_data.public_key or "").strip(),
         variables=json.dumps(dict(user_data.variables), sort_keys=True),
         environment=dict(user_data.environment),
-        fetcher=(HERE / "fetch.py").read_text().strip(),
+        instance=(HERE / "instance.py").read_text().strip(),
+        log=user_data.log,
     )
     size = len(text.encode())
     if size > MAXIMUM_BYTES:

@@ -21,6 +21,7 @@ FULL = UserData(
     KEY,
     {"trainer_when_done": "scale-in-mig", "trainer_environment": {"A": 'it\'s $HOME `id` "x"'}},
     {"PIP_INDEX_URL": "https://example.org/it's $HOME"},
+    "/slipway/nodes",
 )
 
 
@@ -60,11 +61,20 @@ def test_a_step_that_fails_stops_it_and_is_named():
     ]
 
 
-def test_the_fetcher_in_it_is_the_tested_one(tmp_path):
+def test_a_step_that_fails_is_told_to_the_clouds_log(tmp_path):
+    (tmp_path / "instance.py").write_text("import sys; print(sys.argv[1:])")
+    script = render(FULL).replace("folder=/var/lib/slipway-node", f"folder={tmp_path}")
+    done = subprocess.run(["bash"], input=parts(script, 'step "a step" false\n'), capture_output=True, text=True)
+    assert done.returncode == 1
+    message = "first boot: a step: failed with exit code 1"
+    assert done.stdout == f"{['report', 'gs', '/slipway/nodes', message, f'{tmp_path}/first-boot.log']}\n"
+
+
+def test_the_program_in_it_is_the_tested_one(tmp_path):
     """What lies in the script between its marks is the file, byte for byte."""
     script = render(PLAIN)
     inside = script.split("<<'PYTHON'\n")[1].split("\nPYTHON\n")[0]
-    assert inside == (Path(__file__).parents[3] / "trainer/node/fetch.py").read_text().strip()
+    assert inside == (Path(__file__).parents[3] / "trainer/node/instance.py").read_text().strip()
 
 
 @pytest.mark.parametrize(
@@ -75,6 +85,7 @@ def test_the_fetcher_in_it_is_the_tested_one(tmp_path):
         ("bundle_sha256", {"bundle_sha256": "0" * 63}),
         ("public_key", {"public_key": "KEY\nid\n"}),
         ("variables", {"environment": {"A;id": "x"}}),
+        ("log", {"log": "it's"}),
         ("variables", {"variables": {"a b": "x"}}),
     ],
 )

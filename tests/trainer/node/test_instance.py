@@ -1,4 +1,4 @@
-"""The fetcher of the first boot: alone in a bare interpreter, with the machine's identity and nothing else."""
+"""What a bare machine runs at its first boot: alone in a bare interpreter, with its identity and nothing else."""
 
 import json
 import subprocess
@@ -9,13 +9,17 @@ import pytest
 
 from trainer.node import user_data
 
-FETCHER = user_data.HERE / "fetch.py"
+PROGRAM = user_data.HERE / "instance.py"
 DATA = bytes(range(256)) * 1000
 
 
 def fetch(uri, path):
+    return run("fetch", uri, path)
+
+
+def run(*arguments):
     """The program by the system's own Python, without anything installed."""
-    return subprocess.run(["python3.11", "-I", "-S", FETCHER, uri, path], capture_output=True, text=True)
+    return subprocess.run(["python3.11", "-I", "-S", PROGRAM, *arguments], capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -39,7 +43,11 @@ def bucket(aws, ec2, no_credentials, monkeypatch):
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::a.bucket/*"}],
     }
+    read["Statement"] += [
+        {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "*"},
+    ]
     iam.put_role_policy(RoleName="node", PolicyName="read", PolicyDocument=json.dumps(read))
+    boto3.client("logs", **made).create_log_group(logGroupName="/slipway/nodes")
     keys = sts.assume_role(RoleArn=role, RoleSessionName="boot")["Credentials"]
     said = {
         "AccessKeyId": keys["AccessKeyId"],
@@ -48,6 +56,7 @@ def bucket(aws, ec2, no_credentials, monkeypatch):
     }
     ec2 |= {"iam/security-credentials/": "node", "iam/security-credentials/node": json.dumps(said)}
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", aws)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", aws)
     check_rights_from_now_on(aws)
     return ec2
 
@@ -121,3 +130,62 @@ def test_other_addresses_are_refused(uri, tmp_path):
         1,
         f"cannot fetch {uri}: ValueError: {uri} is no s3://bucket/key or gs://bucket/key\n",
     )
+
+
+@pytest.fixture
+def said(tmp_path):
+    path = tmp_path / "first-boot.log"
+    path.write_text("x" * 5000 + "\nthe last words\n")
+    return path
+
+
+def test_a_report_is_in_the_log_group_by_the_instance_role(aws, bucket, said):
+    for message in ("one", "two"):  # the stream is there at the second
+        done = run("report", "s3", "/slipway/nodes", message, said)
+        assert (done.returncode, done.stderr) == (0, "")
+    headers = {"Content-Type": "application/octet-stream"}
+    urllib.request.urlopen(urllib.request.Request(f"{aws}/moto-api/reset-auth", b"inf", headers, method="POST")).close()
+    logs = boto3.client(
+        "logs", endpoint_url=aws, region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    found = logs.get_log_events(logGroupName="/slipway/nodes", logStreamName="first-boot/i-0123456789abcdef0")
+    lines = [json.loads(event["message"]) for event in found["events"]]
+    assert [line["message"] for line in lines] == ["one", "two"]
+    assert {(line["machine"], line["severity"]) for line in lines} == {("i-0123456789abcdef0", "ERROR")}
+    assert lines[0]["said"].endswith("\nthe last words\n")
+    assert len(lines[0]["said"]) == 4000
+
+
+def test_a_report_to_a_group_that_is_not_there_is_told(bucket, said):
+    done = run("report", "s3", "/slipway/others", "one", said)
+    assert done.returncode == 1
+    assert done.stderr.startswith("cannot report to /slipway/others: HTTPError: HTTP Error 4")
+
+
+def test_a_report_is_in_cloud_logging_by_the_service_account(service, said, monkeypatch):
+    values = {
+        "project/project-id": "project",
+        "instance/id": "812",
+        "instance/zone": "projects/42/zones/europe-west1-b",
+        "instance/service-accounts/default/token": json.dumps({"access_token": "the-token"}),
+    }
+
+    def metadata(method, path, headers):
+        value = values.get(path.removeprefix("/computeMetadata/v1/"))
+        known = headers.get("Metadata-Flavor") == "Google" and value is not None
+        return (200, value.encode()) if known else (404, b"")
+
+    logging = service(lambda method, path, headers: (200, b"{}"))
+    monkeypatch.setenv("GCE_METADATA_HOST", service(metadata).host)
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", f"{logging.url}/")
+    done = run("report", "gs", "slipway/nodes", "one", said)
+    assert (done.returncode, done.stderr) == (0, "")
+    [(method, path, headers, body)] = logging.requests
+    assert (method, path, headers["Authorization"]) == ("POST", "/v2/entries:write", "Bearer the-token")
+    found = json.loads(body)
+    assert found["logName"] == "projects/project/logs/slipway%2Fnodes"
+    assert found["resource"]["labels"] == {"project_id": "project", "instance_id": "812", "zone": "europe-west1-b"}
+    [entry] = found["entries"]
+    assert entry["severity"] == "ERROR"
+    assert (entry["jsonPayload"]["machine"], entry["jsonPayload"]["message"]) == ("812", "one")
+    assert entry["jsonPayload"]["said"].endswith("the last words\n")
