@@ -49,17 +49,19 @@ def text(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
 
 
 class Amazon:
-    """An instance of EC2: its region, its id and its role's credentials, by the metadata service, version 2."""
+    """An instance of EC2, as its metadata service, version 2, knows it; requests are signed by its role."""
 
     def __init__(self) -> None:
         metadata = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/") + "/latest"
         token = text(f"{metadata}/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}, "PUT")
-        proof = {"X-aws-ec2-metadata-token": token}
-        self.region = text(f"{metadata}/meta-data/placement/region", proof)
-        self.instance = text(f"{metadata}/meta-data/instance-id", proof)
-        roles = f"{metadata}/meta-data/iam/security-credentials"
-        role = text(f"{roles}/", proof).split()[0]
-        self._credentials = json.loads(text(f"{roles}/{role}", proof))
+        self._metadata, self._proof = metadata, {"X-aws-ec2-metadata-token": token}
+        self.region = self.known("placement/region")
+        role = self.known("iam/security-credentials/").split()[0]
+        self._credentials = json.loads(self.known(f"iam/security-credentials/{role}"))
+
+    def known(self, name: str) -> str:
+        """What the metadata service says of something."""
+        return text(f"{self._metadata}/meta-data/{name}", self._proof)
 
     def signed(
         self, service: str, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
@@ -145,8 +147,9 @@ def cloudwatch(log: str, line: Mapping[str, str]) -> None:
     """
     machine = Amazon()
     url = os.environ.get("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", f"https://logs.{machine.region}.amazonaws.com")
-    there = {"logGroupName": log, "logStreamName": f"first-boot/{machine.instance}"}
-    event = {"timestamp": int(time.time() * 1000), "message": json.dumps({"machine": machine.instance, **line})}
+    name = machine.known("instance-id")
+    there = {"logGroupName": log, "logStreamName": f"first-boot/{name}"}
+    event = {"timestamp": int(time.time() * 1000), "message": json.dumps({"machine": name, **line})}
     for action, more in (("CreateLogStream", {}), ("PutLogEvents", {"logEvents": [event]})):
         body = json.dumps({**there, **more}).encode()
         headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"Logs_20140328.{action}"}
