@@ -277,7 +277,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _body(self, part=1.0):
         """The first part of the request's body."""
         if "Transfer-Encoding" in self.headers:
-            raise NotImplementedError("neither client sends bodies whose length it does not know")
+            raise AssertionError("a body whose length is not said: neither client sends one")
         return self.rfile.read(int(part * int(self.headers.get("Content-Length", 0))))
 
     def _hand_on(self, body):
