@@ -36,6 +36,8 @@ class Group(enum.StrEnum):
     LEARNING = "learning"
     SPEED = "speed"
     RUN = "run"
+    HOST = "host"
+    WORKER = "worker"
 
 
 class Better(enum.StrEnum):
@@ -56,6 +58,7 @@ class Format(enum.StrEnum):
     SECONDS = "seconds"
     TIMESTAMP = "timestamp"
     MONEY = "money"
+    BYTES = "bytes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +102,13 @@ METRICS: tuple[Metric, ...] = (
         better=Better.TASK,
     ),
     Metric(
+        "rl_score_optimum",
+        "score",
+        "The best possible score of the task, the same in the whole run. Absent if no optimum is known.",
+        Kind.GAUGE,
+        Group.OUTCOME,
+    ),
+    Metric(
         "rl_optimality_gap_ratio",
         "ratio",
         "How much worse rl_score is than the known optimum, relative to it. Absent if no optimum is known.",
@@ -129,6 +139,17 @@ METRICS: tuple[Metric, ...] = (
         "Mean length of the episodes that ended in this iteration. Absent if none ended.",
         Kind.GAUGE,
         Group.OUTCOME,
+    ),
+    Metric(
+        "rl_plateau_ratio",
+        "ratio",
+        "Share of the run's environment steps that have passed since rl_score got better: since its mean over about"
+        " the newest twentieth of the run was last above the best such mean before it by more than two standard errors."
+        " Over all resumes; absent before the 50th score.",
+        Kind.GAUGE,
+        Group.OUTCOME,
+        better=Better.LOWER,
+        format=Format.PERCENT,
     ),
     Metric(
         "rl_eval_score_mean",
@@ -297,10 +318,20 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "rl_checkpoint_timestamp_seconds",
         "seconds",
-        "Unix time of the newest complete checkpoint.",
+        "Unix time of the newest complete checkpoint of this process that the run's store holds.",
         Kind.GAUGE,
         Group.RUN,
         format=Format.TIMESTAMP,
+    ),
+    Metric(
+        "rl_checkpoint_age_seconds",
+        "seconds",
+        "Seconds since rl_checkpoint_timestamp_seconds, at the time of the row; before there is one, since this process"
+        " began to train. So much work is lost with the machine.",
+        Kind.GAUGE,
+        Group.RUN,
+        better=Better.LOWER,
+        format=Format.SECONDS,
     ),
     Metric(
         "rl_cost_usd_total",
@@ -328,7 +359,109 @@ METRICS: tuple[Metric, ...] = (
         Group.RUN,
         labels=("run_id", "env_id", "algorithm"),
     ),
+    Metric(
+        "rl_cpu_utilization_ratio",
+        "ratio",
+        "Share of all processors' time that was not idle since the sample before.",
+        Kind.GAUGE,
+        Group.HOST,
+        format=Format.PERCENT,
+    ),
+    Metric(
+        "rl_memory_used_ratio",
+        "ratio",
+        "Share of the machine's memory that no program could be given any more.",
+        Kind.GAUGE,
+        Group.HOST,
+        better=Better.LOWER,
+        format=Format.PERCENT,
+    ),
+    Metric(
+        "rl_disk_free_bytes",
+        "bytes",
+        "Space that is left for the run's user on the disk of its folder.",
+        Kind.GAUGE,
+        Group.HOST,
+        better=Better.HIGHER,
+        format=Format.BYTES,
+    ),
+    Metric(
+        "rl_gpu_busiest_utilization_ratio",
+        "ratio",
+        "The greatest rl_gpu_utilization_ratio of the machine's GPUs. Absent if it has none.",
+        Kind.GAUGE,
+        Group.HOST,
+        better=Better.HIGHER,
+        format=Format.PERCENT,
+    ),
+    Metric(
+        "rl_gpu_utilization_ratio",
+        "ratio",
+        "Share of the driver's last sampling period in which the GPU was at work.",
+        Kind.GAUGE,
+        Group.HOST,
+        labels=("gpu",),
+        better=Better.HIGHER,
+        format=Format.PERCENT,
+    ),
+    Metric(
+        "rl_gpu_memory_used_bytes",
+        "bytes",
+        "Memory of the GPU that is taken, by any process.",
+        Kind.GAUGE,
+        Group.HOST,
+        labels=("gpu",),
+        format=Format.BYTES,
+    ),
+    Metric(
+        "rl_gpu_power_watts",
+        "watts",
+        "Power that the GPU and its board draw.",
+        Kind.GAUGE,
+        Group.HOST,
+        labels=("gpu",),
+    ),
 )
+
+WORKER_METRICS: tuple[Metric, ...] = (
+    Metric(
+        "rl_worker_state",
+        "",
+        "What the worker of the slot does: 1 for the one state that it is in (idle: nothing is queued for it; running;"
+        " drained: it takes nothing; stopping), 0 for the others.",
+        Kind.GAUGE,
+        Group.WORKER,
+        labels=("state",),
+    ),
+    Metric(
+        "rl_worker_ended_runs_total",
+        "runs",
+        "Entries of the queue that this worker has brought to an end since it started, by the state they ended in.",
+        Kind.COUNTER,
+        Group.WORKER,
+        labels=("state",),
+        format=Format.COUNT,
+    ),
+    Metric(
+        "rl_worker_look_timestamp_seconds",
+        "seconds",
+        "Unix time at which the worker last read the queue. It stands still while the queue's folder does not answer.",
+        Kind.GAUGE,
+        Group.WORKER,
+        format=Format.TIMESTAMP,
+    ),
+    Metric(
+        "rl_queue_runs",
+        "runs",
+        "Entries of the whole queue that are not over, by state: queued or running. All workers of a queue say the"
+        " same.",
+        Kind.GAUGE,
+        Group.WORKER,
+        labels=("state",),
+        format=Format.COUNT,
+    ),
+)
+"""What the worker of a site's queue serves beside the metrics of its run. No row of a run has them, and no cloud."""
 
 LEARNED: Mapping[str, str] = {
     "policy_loss": "rl_policy_loss",
@@ -354,14 +487,17 @@ ESSENTIAL = (
     "rl_score",
     "rl_optimality_gap_ratio",
     "rl_episode_return_mean",
+    "rl_plateau_ratio",
     "rl_eval_score_mean",
     "rl_env_steps_total",
     "rl_env_steps_per_second",
-    "rl_checkpoint_timestamp_seconds",
+    "rl_checkpoint_age_seconds",
     "rl_cost_usd_total",
     "rl_sink_dropped_records_total",
+    "rl_disk_free_bytes",
+    "rl_gpu_busiest_utilization_ratio",
 )
-"""What alarms and a glance need, where each metric costs money."""
+"""What alerts and a glance need, where each metric costs money."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "essential": ESSENTIAL,
     "all": tuple(metric.name for metric in METRICS if metric.kind is not Kind.INFO),
@@ -369,6 +505,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 """Words that stand for many metrics."""
 
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
+"""What rows may have."""
 _ORDER: Mapping[str, int] = {metric.name: index for index, metric in enumerate(METRICS)}
 _KEY = re.compile(r"(?P<name>[a-z0-9_]+)(?:\{(?P<labels>.*)\})?")
 _LABEL = re.compile(r'([a-z_]+)="([^"\\{},\n]*)"')

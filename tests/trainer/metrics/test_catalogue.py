@@ -8,15 +8,29 @@ from pathlib import Path
 import pytest
 
 from trainer.metrics import catalogue, reference
-from trainer.metrics.catalogue import METRICS, Format, Kind, UnknownMetricError
+from trainer.metrics.catalogue import METRICS, WORKER_METRICS, Format, Kind, UnknownMetricError
 
 REPOSITORY = Path(__file__).parents[3]
 TASK_UNITS = {"", "score", "reward"}
 """Units that stand in no name: none, and those that depend on the task."""
-BASE_UNITS = {"seconds", "ratio", "steps", "episodes", "nats", "usd", "steps_per_second", "transitions", "records"}
+BASE_UNITS = {
+    "seconds",
+    "ratio",
+    "steps",
+    "episodes",
+    "nats",
+    "usd",
+    "steps_per_second",
+    "transitions",
+    "records",
+    "bytes",
+    "watts",
+    "runs",
+}
+ALL = (*METRICS, *WORKER_METRICS)
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
 def test_a_name_obeys_prometheus_rules(metric):
     assert re.fullmatch(r"rl(_[a-z]+)+", metric.name)
     assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
@@ -31,7 +45,7 @@ def test_a_name_obeys_prometheus_rules(metric):
     assert not {"step", "iteration"} & set(metric.labels)
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
 def test_help_is_sentences(metric):
     assert metric.help[0].isupper()
     assert metric.help.endswith(".")
@@ -39,6 +53,7 @@ def test_help_is_sentences(metric):
 
 
 def test_names_are_unique():
+    assert len({metric.name for metric in ALL}) == len(ALL)
     assert len(catalogue.BY_NAME) == len(METRICS)
 
 
@@ -102,7 +117,7 @@ def test_the_reference_page_is_made_by_its_command():
     command = [sys.executable, "-m", "trainer.metrics.reference"]
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert output == reference.table()
-    assert output.count("\n| `rl_") == len(METRICS)
+    assert output.count("\n| `rl_") == len(ALL)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,14 @@ def test_an_interval_is_one_point_the_mean_or_the_newest_total(service):
     assert began <= end <= time.time()
 
 
+def test_a_namespace_tells_runs_of_one_name_apart(service):
+    for namespace in ("slipway-dev", "slipway-prod"):
+        destination = CloudMonitoring(None, RUN, namespace)
+        destination.send([point()])
+        destination.close()
+    assert {dict(resource)["namespace"] for _, _, resource in service.series} == {"slipway-dev", "slipway-prod"}
+
+
 def test_descriptors_are_made_once_with_what_the_catalogue_says(service):
     names = catalogue.chosen(["all"])
     sink = opened(names, interval_seconds=0.05)
@@ -103,6 +111,7 @@ def test_a_descriptor_that_differs_stays_and_points_go_all_the_same(service):
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_every_metric_has_a_unit(metric):
     expected = {"seconds": "s", "steps_per_second": "{step}/s", "usd": "{USD}", "ratio": "1", "": "1"}
+    expected |= {"bytes": "By", "watts": "W"}
     unit = cloud_monitoring.UNITS[metric.unit]
     assert unit == expected.get(metric.unit, f"{{{metric.unit.removesuffix('s')}}}")
 

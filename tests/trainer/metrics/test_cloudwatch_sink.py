@@ -108,6 +108,7 @@ def test_every_unit_is_one_that_cloudwatch_knows(metric, service):
     assert unit in known
     expected = {
         "seconds": "Seconds",
+        "bytes": "Bytes",
         "steps_per_second": "Count/Second",
         **dict.fromkeys(("steps", "episodes", "transitions", "records"), "Count"),
     }

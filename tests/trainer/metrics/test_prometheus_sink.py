@@ -39,6 +39,7 @@ def test_every_metric_of_the_catalogue_arrives_with_its_kind_and_help(sink):
     row = {m.name: float(i) for i, m in enumerate(METRICS) if not m.labels}
     row |= {catalogue.sample_key("rl_phase_duration_seconds", phase=phase): 0.5 for phase in ("rollout", "learn")}
     row[catalogue.sample_key("rl_sink_dropped_records_total", sink="CloudWatch")] = 3.0
+    row |= {catalogue.sample_key(metric.name, gpu="0"): 1.0 for metric in METRICS if metric.labels == ("gpu",)}
     sink.write(row | {"iteration": 7}, 1024, 1.0)
     families = scrape(sink)
     for metric in METRICS:
@@ -65,7 +66,7 @@ def test_it_listens_on_loopback_alone_by_default(sink):
     for address in others - {"127.0.0.1", "127.0.1.1"}:
         with pytest.raises(urllib.error.URLError):
             scrape(sink, address)
-    assert sink._server.server_address[0] == "127.0.0.1"
+    assert sink.address[0] == "127.0.0.1"
 
 
 def test_a_taken_port_is_bad_input(sink):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME, FIELD = "Cloud Monitoring", "sinks.cloud_monitoring"
 PREFIX = "custom.googleapis.com/slipway/"
+RESOURCE, NAMESPACE = "generic_task", "slipway"
 MOST_IN_A_REQUEST = 200
 OLDEST_SECONDS = 24 * 3600
 """Points may be 25 hours old; the hour is for clocks and queues."""
@@ -27,6 +28,7 @@ LEAST_APART_SECONDS = 5.0
 
 UNITS: Mapping[str, str] = {
     "": "1",
+    "bytes": "By",
     "episodes": "{episode}",
     "nats": "{nat}",
     "ratio": "1",
@@ -38,6 +40,7 @@ UNITS: Mapping[str, str] = {
     "steps_per_second": "{step}/s",
     "transitions": "{transition}",
     "usd": "{USD}",
+    "watts": "W",
 }
 """The catalogue's units in the Unified Code for Units of Measure (https://unitsofmeasure.org/ucum)."""
 
@@ -52,16 +55,17 @@ class CloudMonitoring:
     Args:
         project: whose metrics; None takes the credentials' own.
         run_id: the resource's `job`.
+        namespace: the resource's: two runs of one id in a project need two of them, or their points are refused.
 
     Raises:
         BadInput: if no credentials or no project are found.
     """
 
-    def __init__(self, project: str | None, run_id: str) -> None:
+    def __init__(self, project: str | None, run_id: str, namespace: str = NAMESPACE) -> None:
         from google.cloud.monitoring_v3 import MetricServiceClient
 
         self._client, self.project = google.client(MetricServiceClient, "monitoring", project, FIELD)
-        self._resource = resource(self.project, run_id)
+        self._resource = resource(self.project, run_id, namespace)
         self._described: set[str] = set()
         self._ends: dict[str, float] = {}
 
@@ -142,16 +146,16 @@ class CloudMonitoring:
         )
 
 
-def resource(project: str, run_id: str) -> dict[str, Any]:
+def resource(project: str, run_id: str, namespace: str = NAMESPACE) -> dict[str, Any]:
     """The monitored resource of a run, for metrics and logs."""
     labels = {
         "project_id": project,
         "location": "global",
-        "namespace": "slipway",
+        "namespace": namespace,
         "job": run_id,
         "task_id": "trainer",
     }
-    return {"type": "generic_task", "labels": labels}
+    return {"type": RESOURCE, "labels": labels}
 
 
 def descriptor(metric: catalogue.Metric) -> "MetricDescriptor":

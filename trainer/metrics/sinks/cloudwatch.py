@@ -18,11 +18,13 @@ MOST_IN_A_REQUEST = 1000
 """A request may have 1 MB, which so many of the longest points do not fill, not even before boto3 compresses them."""
 OLDEST_SECONDS = 14 * 86_400
 GREATEST = 2.0**360
+RUN_DIMENSION = "RunId"
 FINE_SECONDS = 60
 """Shorter intervals are kept as they are only at a storage resolution of one second."""
 
 UNITS: Mapping[str, str] = {
     "": "None",
+    "bytes": "Bytes",
     "episodes": "Count",
     "nats": "None",
     "ratio": "None",  # `Percent` would be a hundred times it
@@ -34,6 +36,7 @@ UNITS: Mapping[str, str] = {
     "steps_per_second": "Count/Second",
     "transitions": "Count",
     "usd": "None",
+    "watts": "None",
 }
 """CloudWatch's names for the catalogue's units."""
 
@@ -83,9 +86,9 @@ class CloudWatch:
     def datum(self, point: Point) -> dict[str, Any]:
         """A point as `PutMetricData` has it: a statistic set, or the newest value of what only grows."""
         sample = point.sample
-        dimensions = [("RunId", self._run_id)]
+        dimensions = [(RUN_DIMENSION, self._run_id)]
         dimensions += [
-            (label.title(), value) for label, value in zip(sample.metric.labels, sample.label_values, strict=True)
+            (dimension(label), value) for label, value in zip(sample.metric.labels, sample.label_values, strict=True)
         ]
         statistics = {
             "SampleCount": float(point.count),
@@ -101,6 +104,11 @@ class CloudWatch:
             "StorageResolution": self._resolution_seconds,
             **({"StatisticValues": statistics} if point.averaged else {"Value": point.last}),
         }
+
+
+def dimension(label: str) -> str:
+    """The dimension that a label of the catalogue is."""
+    return label.title()
 
 
 def _is_allowed(point: Point) -> bool:

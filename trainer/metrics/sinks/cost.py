@@ -13,7 +13,7 @@ METRIC_USD, REQUEST_USD = 0.30, 0.01 / 1000
 """CloudWatch: a custom metric for a month, by the hour; a `PutMetricData`."""
 MEBIBYTE_USD, POINT_BYTES = 0.2580, 8
 """Cloud Monitoring: ingested data; calls that write cost nothing."""
-SERIES = {"phase": 3, "sink": 1}
+SERIES = {"phase": 3, "sink": 1, "gpu": 1}
 """How many values a label usually has: each is a series of its own. Of sinks those count that lost something."""
 
 

@@ -21,12 +21,17 @@ def open_exporters(settings: "Sinks", info: Mapping[str, str], tell: Callable[[s
     Raises:
         BadInput: if a port is taken, or credentials, a region or a project are missing; all that was opened is closed.
     """
+    from trainer.metrics import server
+
     opened: dict[str, Sink] = {}
     try:
-        if settings.prometheus.enabled:
+        # A machine that is watched serves the metrics of all its runs.
+        place = server.of_machine()
+        if place or settings.prometheus.enabled:
             from trainer.metrics.sinks.prometheus import PrometheusSink
 
-            opened["Prometheus"] = PrometheusSink(info, settings.prometheus.host, settings.prometheus.port)
+            host, port = settings.prometheus.host, settings.prometheus.port
+            opened["Prometheus"] = PrometheusSink(info, host, port, place)
         if settings.cloudwatch.enabled:
             opened["CloudWatch"] = _cloudwatch(settings, info, tell)
         if settings.cloud_monitoring.enabled:
@@ -53,7 +58,7 @@ def _cloud_monitoring(settings: "Sinks", info: Mapping[str, str], tell: Callable
     from trainer.metrics.sinks.points import PointsSink
 
     chosen = settings.cloud_monitoring
-    destination = CloudMonitoring(chosen.project, info["run_id"])
+    destination = CloudMonitoring(chosen.project, info["run_id"], chosen.namespace)
     _tell_cost(tell, NAME, chosen.names, cost.cloud_monitoring_usd_per_month(chosen.names, chosen.interval_seconds))
     return PointsSink(NAME, destination, chosen.names, chosen.interval_seconds, tell)
 

@@ -1,16 +1,14 @@
-"""A Prometheus exporter: the newest row, served over HTTP on loopback unless the run file says otherwise."""
+"""A Prometheus exporter: the newest row, served over HTTP on loopback unless run file or machine say otherwise."""
 
-import errno
-import socket
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from trainer.errors import BadInput, SlipwayError
 from trainer.metrics import catalogue
 from trainer.metrics.catalogue import Kind
+from trainer.metrics.server import Address, Place, Server
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9464
@@ -23,24 +21,31 @@ class PrometheusSink:
         info: the labels of `rl_run_info`: run_id, env_id, algorithm.
         host: the address to listen on. Anything but loopback shows the metrics to whoever can reach the machine.
         port: the port; 0 takes any free one.
+        place: where the machine wants them served instead (`server.of_machine`).
 
     Raises:
-        BadInput: if the port is taken or not allowed, or the host is not this machine's.
+        BadInput: if the port is taken or not allowed, the host is not this machine's, or a certificate is none.
     """
 
-    def __init__(self, info: Mapping[str, str], host: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> None:
+    def __init__(
+        self,
+        info: Mapping[str, str],
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
+        place: Place | None = None,
+    ) -> None:
         self._newest = _NewestRow(info)
-        registry = CollectorRegistry()
-        registry.register(self._newest)
-        try:
-            self._server, self._thread = start_http_server(port, host, registry)
-        except OSError as error:
-            raise _explain(error, host, port) from error
+        self._server = Server(self._newest, place or Place(Address(host, port)), "sinks.prometheus.")
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return self._server.server_port
+        return self._server.port
+
+    @property
+    def address(self) -> Any:
+        """The address it listens on, as the socket has it."""
+        return self._server.address
 
     def write(self, row: Mapping[str, float], step: int, wall_time_seconds: float) -> None:
         """Serve this row from now on; the time of a scrape stands for its step and wall time."""
@@ -52,9 +57,7 @@ class PrometheusSink:
 
     def close(self) -> None:
         """Stop serving and free the port."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
 
 class _NewestRow(Collector):
@@ -76,26 +79,15 @@ class _NewestRow(Collector):
         values = self._values
         for key in catalogue.in_order(values):
             sample = catalogue.parse(key)
-            family = families.setdefault(sample.metric.name, _family(sample.metric))
+            family = families.setdefault(sample.metric.name, family_of(sample.metric))
             family.add_metric(list(sample.label_values), values[key])  # type: ignore[attr-defined]
         info = catalogue.BY_NAME["rl_run_info"]
         yield InfoMetricFamily(info.name.removesuffix("_info"), info.help, value=self._info)
         yield from families.values()
 
 
-def _family(metric: catalogue.Metric) -> CounterMetricFamily | GaugeMetricFamily:
+def family_of(metric: catalogue.Metric) -> CounterMetricFamily | GaugeMetricFamily:
+    """A metric of the catalogue, without values yet."""
     if metric.kind is Kind.COUNTER:
         return CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
     return GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
-
-
-def _explain(error: OSError, host: str, port: int) -> SlipwayError:
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        allowed = "an address of this machine; 127.0.0.1 keeps the metrics on it"
-        return BadInput("sinks.prometheus.host", host, allowed, "Set it to 127.0.0.1.")
-    if error.errno == errno.EADDRINUSE:
-        cure = "Stop what listens there (`ss -ltnp` lists it), or set another port."
-        return BadInput("sinks.prometheus.port", port, "a port that nothing listens on", cure)
-    if error.errno == errno.EACCES:
-        return BadInput("sinks.prometheus.port", port, "1024 to 65535", "Set a port above 1023.")
-    return SlipwayError(f"cannot listen on {host}:{port}: {error.strerror}")
