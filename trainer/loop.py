@@ -5,7 +5,7 @@ import enum
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from trainer import budget
 from trainer.checkpoint import Checkpoints
@@ -13,6 +13,7 @@ from trainer.config.models import RunFile
 from trainer.errors import SlipwayError
 from trainer.metrics.catalogue import ALWAYS, ITERATION, LEARNED, sample_key
 from trainer.metrics.sinks.fanout import SinkSet
+from trainer.plateau import Plateau
 from trainer.preemption import Preemption
 from trainer.progress import Progress
 
@@ -42,6 +43,7 @@ class Counters:
         episodes: episodes that ended.
         wall_time_seconds: training time.
         merit: how good the policy was found last, more being better; None if it was not yet.
+        plateau: how long the score has not got better.
     """
 
     iteration: int = 0
@@ -49,6 +51,12 @@ class Counters:
     episodes: int = 0
     wall_time_seconds: float = 0.0
     merit: float | None = None
+    plateau: Plateau = dataclasses.field(default_factory=Plateau)
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Self:
+        """What a checkpoint holds, as `dataclasses.asdict` gave it; what older ones lack begins anew."""
+        return cls(**{**state, "plateau": Plateau(**state.get("plateau", {}))})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +109,8 @@ class Loop:
         saved: called after each checkpoint.
         counters: how far the training is, which has been restored; None: at its start.
         enough: asked between calls; words other than none end the training, as a used budget does.
+        safe_at: Unix time at which the newest checkpoint was made that the run's store holds; None if there is none.
+        host: what the machine is doing, as samples of the catalogue; asked after each call, and may give nothing.
     """
 
     def __init__(
@@ -115,15 +125,19 @@ class Loop:
         saved: Callable[[Counters], None],
         counters: Counters | None = None,
         enough: Callable[[], str] = lambda: "",
+        safe_at: Callable[[], float | None] = lambda: None,
+        host: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._run_file, self._training, self._goal = run_file, training, goal
         self._sinks, self._checkpoints, self._progress = sinks, checkpoints, progress
         self._evaluate, self._saved, self._enough = evaluate, saved, enough
+        self._safe_at, self._host = safe_at, host
         self.counters = counters or Counters()
         self._seconds_per_iteration: float | None = None
         self._last_saved_iteration = self.counters.iteration
         self._last_saved_seconds = self.counters.wall_time_seconds
         self._save_seconds: float | None = None
+        self._began_at = time.time()
 
     def run(self, preemption: Preemption) -> Result:
         """Iterate until something ends it; the state is then in a checkpoint.
@@ -171,9 +185,11 @@ class Loop:
                 counters.wall_time_seconds += took
             self._judge(metrics)
             metrics[sample_key("rl_phase_duration_seconds", phase="iteration")] = seconds / count
-            if number == len(rows) and self._save_seconds is not None:
-                metrics[sample_key("rl_phase_duration_seconds", phase="checkpoint")] = self._save_seconds
-                self._save_seconds = None
+            if number == len(rows):
+                metrics |= self._host()
+                if self._save_seconds is not None:
+                    metrics[sample_key("rl_phase_duration_seconds", phase="checkpoint")] = self._save_seconds
+                    self._save_seconds = None
             self._sinks.write(
                 {ITERATION: counters.iteration, **metrics}, counters.env_steps, counters.wall_time_seconds
             )
@@ -224,17 +240,24 @@ class Loop:
                 score = self._goal.score.sign * row["scores"] / row["episodes"]
         if score is not None:
             metrics["rl_score"] = score
+            self.counters.plateau.add(self._goal.score.sign * score, self.counters.env_steps)
             gap = self._goal.gap(score)
             if gap is not None:
                 metrics["rl_optimality_gap_ratio"] = gap
+        if self._goal.optimum is not None:
+            metrics["rl_score_optimum"] = self._goal.optimum
+        plateau = self.counters.plateau.ratio(self.counters.env_steps)
+        if plateau is not None:
+            metrics["rl_plateau_ratio"] = plateau
         cost = budget.cost_usd(self._run_file.budget, self.counters.wall_time_seconds)
         if cost is not None:
             metrics["rl_cost_usd_total"] = cost
-        if self._checkpointed_at is not None:
-            metrics["rl_checkpoint_timestamp_seconds"] = self._checkpointed_at
+        safe_at = self._safe_at()
+        if safe_at is not None and safe_at >= self._began_at:
+            metrics["rl_checkpoint_timestamp_seconds"] = safe_at
+        since = max(self._began_at, safe_at or 0.0)
+        metrics["rl_checkpoint_age_seconds"] = max(0.0, time.time() - since)
         return metrics
-
-    _checkpointed_at: float | None = None
 
     def _evaluation_due(self) -> bool:
         interval = self._run_file.evaluation.interval_iterations
@@ -256,5 +279,4 @@ class Loop:
         self._checkpoints.save(counters.env_steps, training.state(), state, training.window(), counters.merit)
         self._save_seconds = time.monotonic() - began
         self._last_saved_iteration, self._last_saved_seconds = counters.iteration, counters.wall_time_seconds
-        self._checkpointed_at = time.time()
         self._saved(counters)

@@ -9,6 +9,7 @@ from trainer.deploy import export
 from trainer.errors import BadInput, SlipwayError
 from trainer.evaluation import protocol
 from trainer.loop import Counters, End, Loop
+from trainer.metrics.host import Host
 from trainer.metrics.sinks.base import Sink
 from trainer.metrics.sinks.exporters import open_exporters
 from trainer.metrics.sinks.fanout import open_sinks
@@ -17,7 +18,7 @@ from trainer.progress import Progress
 from trainer.report import build
 from trainer.run import files, provenance
 from trainer.run.directory import RunDirectory
-from trainer.run.status import State
+from trainer.run.status import State, Status
 from trainer.store.base import Hold
 from trainer.store.local import Here
 from trainer.target import Target
@@ -78,7 +79,8 @@ class Stages:
                 if end is End.FINISHED:
                     end, reason = self._finish_unless_preempted()
                 self._directory.move(STATES[end], message=reason)
-                self.report()  # with the state that it ended in
+                if end is not End.FINISHED:  # a finished run has its report before it says that it is finished
+                    self.report()
             except BaseException as error:
                 for sink in others.values():
                     sink.close()
@@ -105,7 +107,7 @@ class Stages:
                 self._progress.message("No checkpoint is whole: the run begins again.")
             return
         self._training.load(found.arrays, found.window)
-        self._counters = Counters(**found.state["counters"])
+        self._counters = Counters.of(found.state["counters"])
         self._metrics_bytes = int(found.state["metrics_bytes"])
 
     def evaluate(self, settings: Evaluation) -> None:
@@ -126,10 +128,14 @@ class Stages:
         if picture is not None:
             files.write_json(self._directory.policy_picture, picture)
 
-    def report(self) -> None:
-        """Write `report.html`."""
+    def report(self, status: Status | None = None) -> None:
+        """Write `report.html`.
+
+        Args:
+            status: what the page says the run has come to; None: what `status.json` says.
+        """
         self._progress.phase("reporting")
-        build.build(self._directory.folder)
+        build.build(self._directory.folder, status)
 
     def _train(self, preemption: Preemption, others: Mapping[str, Sink]) -> tuple[End, str]:
         self.restore(needed=False)
@@ -142,6 +148,7 @@ class Stages:
             tensorboard=self._run_file.sinks.tensorboard,
             others=others,
         )
+        host = Host(self._directory.folder, self._progress.message)
         loop = Loop(
             self._run_file,
             self._training,
@@ -153,6 +160,8 @@ class Stages:
             saved=self._saved,
             counters=self._counters,
             enough=self._look,
+            safe_at=self._hold.safe_at,
+            host=host.sample,
         )
         size = self._run_file.agent.batch_size
         self._progress.start(
@@ -167,6 +176,7 @@ class Stages:
             result = loop.run(preemption)
         finally:
             sinks.close()
+            host.close()
         return result.end, result.reason
 
     def _evaluate_part(self) -> Mapping[str, float]:
@@ -207,7 +217,7 @@ class Stages:
             env_id=self._run_file.env.id,
             step=self._counters.env_steps,
         )
-        self.report()
+        self.report(self._directory.status().moved(State.FINISHED))
 
     def _describe(self) -> None:
         """`simulation.json` and `provenance.json`."""

@@ -9,14 +9,30 @@ import sys
 import time
 from pathlib import Path
 
+from warm_processes import WarmProcess
+
 from trainer.checkpoint import Checkpoints
+from trainer.metrics.catalogue import METRICS, Group
 
 TIMING = re.compile(r"seconds|per_second|timestamp|cost")
-"""Metrics that depend on the clock."""
+HOST = tuple(metric.name for metric in METRICS if metric.group is Group.HOST)
+"""Metrics that depend on the clock, and on the machine."""
 
 
-def slipway(*arguments, cwd, preexec_fn=None, prefix=()):
-    """A started process; its output goes to a pipe."""
+def slipway(*arguments, cwd, preexec_fn=None, prefix=(), cold=False):
+    """A started process; its output goes to a pipe.
+
+    Args:
+        arguments: of the command.
+        cwd: where it runs.
+        preexec_fn: what it does before it becomes `slipway`.
+        prefix: a command that it is started by.
+        cold: whether it begins from nothing, as it does with either of these two; else with all imports done
+            (`warm_processes`).
+    """
+    environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+    if not (cold or prefix or preexec_fn):
+        return WarmProcess([*map(str, arguments)], cwd, environment)
     return subprocess.Popen(
         [*prefix, sys.executable, "-m", "trainer", *map(str, arguments)],
         cwd=cwd,
@@ -24,7 +40,7 @@ def slipway(*arguments, cwd, preexec_fn=None, prefix=()):
         stderr=subprocess.STDOUT,
         text=True,
         preexec_fn=preexec_fn,
-        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        env=environment,
     )
 
 
@@ -57,9 +73,9 @@ def wait_for_checkpoint(process, run, beyond, timeout=120):
 
 
 def rows(run):
-    """The rows of `metrics.jsonl` without what the clock decides."""
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if not TIMING.search(key)} for line in lines]
+    """The rows of `metrics.jsonl` without what the clock and the machine decide."""
+    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: row[key] for key in row if not TIMING.search(key) and not key.startswith(HOST)} for row in found]
 
 
 def final_bits(run):

@@ -58,7 +58,7 @@ def finish(process):
 def plain(tmp_path_factory):
     """The same training without any of it."""
     folder = tmp_path_factory.mktemp("plain")
-    code, output = finish(train(folder, "run", SMALL))
+    code, output = finish(train(folder, "run", SMALL, cold=True))
     assert code == 0, output
     return folder / "run"
 
@@ -107,7 +107,7 @@ def test_metrics_and_logs_reach_both_clouds_and_the_training_is_the_same(both, p
     assert [line["message"] for line in said] == [line["message"] for line in streams(aws, "run")]
     assert sorted(line["message"] for line in said) == sorted(e.json_payload["message"] for _, e in gcp.entries)
     messages = [line["message"] for line in said]
-    assert messages[0].startswith("CloudWatch gets 31 time series, about ")
+    assert messages[0].startswith("CloudWatch gets 41 time series, about ")
     for expected in ("run run is running", "checkpoint at environment step 8192", "evaluating", "run run is finished"):
         assert expected in messages
     assert {line["run_id"] for line in said} == {"run"}
@@ -246,8 +246,8 @@ def test_the_cost_is_told_when_a_sink_opens(both):
     for sink in open_exporters(settings, info, told.append).values():
         sink.close()
     assert told == [
-        "CloudWatch gets 9 time series, about 3.14 USD for a month of training (list price)",
-        "Cloud Monitoring gets 9 time series, about 0.78 USD for a month of training (list price)",
+        "CloudWatch gets 12 time series, about 4.04 USD for a month of training (list price)",
+        "Cloud Monitoring gets 12 time series, about 1.03 USD for a month of training (list price)",
     ]
 
 

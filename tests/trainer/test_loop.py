@@ -1,6 +1,7 @@
 """The loop's limits: budgets, schedules of saving and evaluating, numbers that stop being finite."""
 
 import json
+import time
 
 import pytest
 from processes import checkpoint_steps, finish, rows, slipway, status, train
@@ -51,7 +52,7 @@ class TaskScore:
     name, unit, sign = "cost", "per period", -1
 
 
-def made(folder, training, average=True, evaluate=dict, **settings):
+def made(folder, training, average=True, evaluate=dict, safe_at=lambda: None, **settings):
     run_file = RunFile.model_validate(
         {
             "env": {"id": "slipway/LostSales-v0"},
@@ -63,7 +64,10 @@ def made(folder, training, average=True, evaluate=dict, **settings):
     sinks = open_sinks(folder, print, tensorboard=False)
     checkpoints = Checkpoints(folder / "checkpoints")
     goal = Goal(average, TaskScore(), 3.2)
-    return Loop(run_file, training, goal, sinks, checkpoints, NullProgress(), evaluate, lambda counters: None), sinks
+    loop = Loop(
+        run_file, training, goal, sinks, checkpoints, NullProgress(), evaluate, lambda counters: None, safe_at=safe_at
+    )
+    return loop, sinks
 
 
 def run(loop, sinks):
@@ -124,6 +128,33 @@ def test_a_checkpoint_says_how_good_its_policy_was_found(tmp_path, interval, mer
     # A cost of 1 is better than one of 2.
     manifests = sorted((tmp_path / "checkpoints").glob("*/manifest.json"))
     assert [json.loads(path.read_text())["merit"] for path in manifests] == merits
+
+
+@pytest.mark.parametrize(("gets", "plateau"), [("better", 0.0), ("worse", 0.5)])
+def test_a_score_that_does_not_get_better_is_a_plateau(tmp_path, gets, plateau):
+    class Changing(Counting):
+        def run(self, count):
+            first = self.made
+            rows = super().run(count)
+            towards = 1 if gets == "better" else -1  # the score is a cost: the negative of the reward
+            return [{**row, "reward_mean": -4.0 + towards * (first + i)} for i, row in enumerate(rows)]
+
+    loop, sinks = made(tmp_path, Changing(), budget={"env_steps": 1000})
+    run(loop, sinks)
+    got = rows(tmp_path)
+    assert not any("rl_plateau_ratio" in row for row in got[:49])
+    assert got[-1]["rl_plateau_ratio"] == pytest.approx(plateau, abs=0.05)
+
+
+def test_a_row_says_how_old_the_newest_checkpoint_is_that_the_store_holds(tmp_path):
+    began = time.time() - 500
+    safe = iter([None, began - 1000, began + 100])  # none; one of an earlier process; one of this
+    loop, sinks = made(tmp_path, Counting(), safe_at=lambda: next(safe), budget={"env_steps": 30})
+    loop._began_at = began
+    run(loop, sinks)
+    got = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row.get("rl_checkpoint_timestamp_seconds") for row in got] == [None, None, began + 100]
+    assert [row["rl_checkpoint_age_seconds"] for row in got] == pytest.approx([500, 500, 400], abs=60)
 
 
 def test_a_number_that_is_not_finite_stops_the_run_and_is_never_saved(tmp_path):

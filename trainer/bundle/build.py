@@ -24,7 +24,7 @@ PLAYBOOK, ROLE = "node.yml", "roles/trainer"
 
 
 def build(
-    run_file: RunFile,
+    run_file: RunFile | None,
     out: Path,
     *,
     run_id: str | None,
@@ -36,7 +36,7 @@ def build(
     """Write a bundle, its checksum beside it, and the checksum's signature if there is a key.
 
     Args:
-        run_file: validated.
+        run_file: validated; None: the bundle is for machines that take their runs from a site's queue.
         out: the archive, `.tar.gz`.
         run_id: the run's name in its store; None: one that follows from the run file, the same each time.
         training_seeds: how many runs to train, on consecutive seeds; more than one makes a group.
@@ -52,16 +52,17 @@ def build(
         SlipwayError: if wheels cannot be had, or the disk is full or fails.
     """
     check_out(out)
-    group.with_seeds(run_file, training_seeds)
     private = signature.private_key(key) if key else None
-    run_id = ids.check(run_id or default_run_id(run_file, training_seeds))
+    said: dict[str, Any] = {"run_id": None, "seeds": None, "gpu": gpu, "wheelhouse": with_wheels}
+    if run_file is not None:
+        group.with_seeds(run_file, training_seeds)
+        said |= {"run_id": ids.check(run_id or default_run_id(run_file, training_seeds)), "seeds": training_seeds}
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-", dir=out.parent) as name:
         content = _content(run_file, gpu)
         if with_wheels:
             texts = [_text(content[each]) for each in (REQUIREMENTS, NODE_REQUIREMENTS)]
             for path in wheelhouse.download(texts, Path(name)):
                 content[f"wheelhouse/{path.name}"] = path
-        said = {"run_id": run_id, "seeds": training_seeds, "gpu": gpu, "wheelhouse": with_wheels}
         content[MANIFEST] = files.encode(_manifest(content, said))
         aside = Path(name) / "bundle"
         digest = _write(content, aside, archive.STORED if with_wheels else archive.FAST)
@@ -114,12 +115,12 @@ def signature_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.sha256.sig")
 
 
-def _content(run_file: RunFile, gpu: bool) -> dict[str, bytes | Path]:
+def _content(run_file: RunFile | None, gpu: bool) -> dict[str, bytes | Path]:
     name, data = wheel.build()
     role = HERE / "ansible" / ROLE
     return {
         name: data,
-        RUN_FILE: load.dump(run_file).encode(),
+        **({RUN_FILE: load.dump(run_file).encode()} if run_file is not None else {}),
         REQUIREMENTS: (HERE / "requirements" / ("trainer-gpu.txt" if gpu else "trainer.txt")).read_bytes(),
         NODE_REQUIREMENTS: (HERE / "requirements" / "node.txt").read_bytes(),
         f"ansible/{PLAYBOOK}": (HERE / "ansible" / PLAYBOOK).read_bytes(),

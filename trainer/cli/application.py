@@ -1,13 +1,15 @@
 """The root command, and what becomes of errors."""
 
-import importlib
+import functools
+import importlib.metadata
+import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
-from trainer.cli.command import Group
+from trainer.cli.command import LazyGroup
 from trainer.cli.usage import as_bad_input
 from trainer.errors import ExitCode, SlipwayError
 
@@ -29,7 +31,12 @@ COMMANDS = {
     "doctor": "trainer.cli.commands.doctor:doctor",
     "completion": "trainer.cli.commands.completion:completion",
 }
-"""Commands in the order of the help, and where each is."""
+"""The trainer's commands in the order of the help, and where each is."""
+LAST = ("presets", "schema", "doctor", "completion")
+"""What comes after the commands of other packages."""
+
+EXTENSIONS = "slipway.commands"
+"""The entry points of slipway's own distribution that name commands of packages above this one."""
 
 INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended: 128 + SIGINT."""
@@ -37,22 +44,16 @@ INTERRUPTED = 130
 DEBUG = "SLIPWAY_DEBUG"
 
 
-class Application(Group):
-    """A group that imports a command when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in the order of the help."""
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None if there is none of that name."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module, name = COMMANDS[cmd_name].split(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+@functools.cache
+def commands() -> Mapping[str, str]:
+    """All commands: those of the trainer, and what this installation has besides."""
+    try:
+        found = importlib.metadata.distribution("slipway").entry_points.select(group=EXTENSIONS)
+    except importlib.metadata.PackageNotFoundError:
+        return COMMANDS
+    there = {each.name: each.value for each in found if importlib.util.find_spec(each.module.partition(".")[0])}
+    last = {name: COMMANDS[name] for name in LAST}
+    return {name: where for name, where in {**COMMANDS, **there}.items() if name not in last} | last
 
 
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -65,7 +66,8 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
 
 
 @click.command(
-    cls=Application,
+    cls=LazyGroup,
+    where=commands,
     name="slipway",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 fault, 2 bad input, 3 stopped by budget, 75 preempted (`slipway resume` goes on).",

@@ -1,6 +1,7 @@
 """Commands that show examples in their help, and groups that suggest the nearest command for a wrong one."""
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -51,6 +52,32 @@ class Group(click.Group):
             cure = f"write `{ctx.command_path} {near}`" if near else f"see `{ctx.command_path} --help`"
             raise BadInput("command", args[0], ", ".join(known), cure)
         return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
+    """A group that imports a command when it is asked for.
+
+    Args:
+        where: gives the commands in the order of the help, and where each is: `package.module:name`.
+    """
+
+    def __init__(self, *args: Any, where: Callable[[], Mapping[str, str]], **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self._where = where
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of the help."""
+        del ctx
+        return list(self._where())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if there is none of that name."""
+        del ctx
+        if cmd_name not in self._where():
+            return None
+        module, name = self._where()[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
 
 
 def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:

@@ -122,6 +122,70 @@ def quiet_option(function: F) -> F:
     return click.option("--quiet", "-q", is_flag=True, help="Show no progress.")(function)
 
 
+def training_options(function: F) -> F:
+    """`--set`, `--seed`, `--seeds`: how a run file is changed, and how many runs are trained of it."""
+    return _all(
+        function,
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Set a key of the run file, by its dotted name and a YAML value. May be given often.",
+        ),
+        click.option("--seed", type=WholeNumber(0, (1 << 30) - 1), metavar="N", help="The training seed."),
+        click.option(
+            "--seeds",
+            type=WholeNumber(1, 1000),
+            default=1,
+            metavar="N",
+            help="Train N runs on consecutive seeds, and report across them.",
+        ),
+    )
+
+
+def submission_options(function: F) -> F:
+    """What is said of a run that a site's queue gets: `training_options`, `--run-id`, `--priority`."""
+    return _all(
+        function,
+        training_options,
+        click.option(
+            "--run-id", metavar="ID", help="The run's id; one is made if left out. A run that is there goes on."
+        ),
+        click.option(
+            "--priority",
+            type=WholeNumber(-1000, 1000),
+            default=0,
+            show_default=True,
+            metavar="N",
+            help="Runs of a higher one come first.",
+        ),
+    )
+
+
+def level_option(more: str = "") -> Callable[[F], F]:
+    """`--level`, of lines of logs.
+
+    Args:
+        more: what else there is to say of it.
+    """
+    return click.option(
+        "--level",
+        type=Word("info", "notice", "warning", "error"),
+        default="info",
+        show_default=True,
+        metavar="LEVEL",
+        help=f"Show lines that matter at least so much{more}.",
+    )
+
+
+def _all(function: F, *options: Callable[[F], F]) -> F:
+    """A function with options, in the order of the help."""
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def store_option(function: F) -> F:
     """`--store`, for commands that look runs up."""
     return click.option(

@@ -20,12 +20,14 @@ Metrics = Annotated[
 NAMESPACE, GROUP = r"^[A-Za-z0-9._/#-][A-Za-z0-9._/#: -]{0,254}$", r"^[A-Za-z0-9._/#-]{1,512}$"
 STREAM, LOG_NAME = r"^[^:*]{1,512}$", r"^[A-Za-z0-9._-]{1,512}$"
 PROJECT = r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$"
+SITE = r"^[A-Za-z0-9._-]{1,100}$"
 PATTERNS = {
     NAMESPACE: "letters, digits, spaces and . - _ / # :, not starting with a space or colon, at most 255",
     GROUP: "letters, digits and . - _ / #, at most 512",
     STREAM: "characters without : and *, at most 512",
     LOG_NAME: "letters, digits, dots, dashes and underscores, at most 512",
     PROJECT: "a project's id: small letters, digits and dashes, starting with a letter, 6 to 30",
+    SITE: "letters, digits, dots, dashes and underscores, at most 100",
 }
 """The services' rules for names, in words."""
 
@@ -79,6 +81,11 @@ class CloudMonitoring(ChosenMetrics):
 
     project: str | None = Field(
         default=None, pattern=PROJECT, description="Project that has the metrics; null: the credentials' own."
+    )
+    namespace: str = Field(
+        default="slipway",
+        pattern=SITE,
+        description="Label `namespace` of the monitored resource: tells runs of one name in a project apart.",
     )
     interval_seconds: float = Field(
         default=60, ge=5, le=86_400, description="Rows of so long make one point: their mean, or the newest of totals."

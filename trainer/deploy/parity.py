@@ -31,7 +31,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 # The process below must not see this package: a user's has TensorFlow alone.
 SCRIPT = """
+import gc
 import sys
+gc.disable()
 import numpy as np
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])

@@ -1,11 +1,13 @@
 """The logs that a run file asks for: what is wrong with them is bad input, before a run begins."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 
 from trainer.config.models import RunFile
 from trainer.config.sinks import Logs
+from trainer.errors import BadInput
 from trainer.logs.lines import Line, Run
 from trainer.logs.log import FileOutlet, Log, Outlet, StreamOutlet
 from trainer.logs.progress import LogProgress
@@ -17,6 +19,8 @@ MOST_LINES = 10_000
 """How many lines wait for a service that is away: some days of them."""
 INTERVAL_SECONDS = 5.0
 """How long lines wait to go together."""
+OF_MACHINE = "SLIPWAY_LOGS"
+"""Where this machine wants the lines of all its runs besides, whatever their run files say: `stdout`."""
 
 
 @contextlib.contextmanager
@@ -31,7 +35,7 @@ def logged(directory: RunDirectory, run_file: RunFile, shown: Progress) -> Itera
         shown: what people see.
 
     Raises:
-        BadInput: if a cloud is not set up, or has no such log group.
+        BadInput: if a cloud is not set up, or has no such log group, or this machine asks for what there is not.
     """
     settings = run_file.sinks.logs
     run = Run(directory.run_id, run_file.env.id, run_file.agent.algorithm)
@@ -52,8 +56,9 @@ def check(settings: Logs) -> None:
     """Find out whether logs could be written.
 
     Raises:
-        BadInput: if a cloud is not set up, or has no such log group.
+        BadInput: if a cloud is not set up, or has no such log group, or this machine asks for what there is not.
     """
+    _to_stdout(settings)
     for _, destination in _destinations(settings, "check"):
         destination.close()
 
@@ -67,12 +72,19 @@ def open_outlets(settings: Logs, run_id: str, tell: Callable[[str], None]) -> li
         tell: takes a message for people; called from threads.
 
     Raises:
-        BadInput: if a cloud is not set up, or has no such log group.
+        BadInput: if a cloud is not set up, or has no such log group, or this machine asks for what there is not.
     """
-    outlets: list[Outlet] = [StreamOutlet(sys.stdout)] if settings.stdout else []
+    outlets: list[Outlet] = [StreamOutlet(sys.stdout)] if _to_stdout(settings) else []
     for name, destination in list(_destinations(settings, run_id)):
         outlets.append(Batched(name, destination, tell, interval_seconds=INTERVAL_SECONDS, most=MOST_LINES))
     return outlets
+
+
+def _to_stdout(settings: Logs) -> bool:
+    machine = os.environ.get(OF_MACHINE, "")
+    if machine not in ("", "stdout"):
+        raise BadInput(OF_MACHINE, machine, "stdout, or nothing", f"set {OF_MACHINE}=stdout, or leave it out")
+    return settings.stdout or machine == "stdout"
 
 
 def _destinations(settings: Logs, run_id: str) -> Iterator[tuple[str, Destination[Line]]]:

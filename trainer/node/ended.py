@@ -28,7 +28,7 @@ def ended(name: str, run_id: str, hook: str, record: Path | None) -> dict[str, A
         BadInput: if there is no such unit.
         SlipwayError: if the hook fails; nothing is recorded then, and this may be called again.
     """
-    found = unit.properties(name)
+    found = unit.settled(name)
     outcome = unit.outcome(found)
     said = {
         "event": "ended",

@@ -6,10 +6,10 @@ import urllib.request
 from collections.abc import Callable, Mapping
 
 from trainer.errors import SlipwayError
+from trainer.node import instance
 
 TIMEOUT_SECONDS = 10
 AWS_METADATA, GOOGLE_METADATA = "http://169.254.169.254", "metadata.google.internal"
-GOOGLE_COMPUTE = "https://compute.googleapis.com/"
 
 
 def nothing() -> str:
@@ -43,17 +43,17 @@ def scale_in_asg() -> str:
     from botocore.exceptions import BotoCoreError, ClientError
 
     token = _aws_metadata("api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
-    instance, region = (
-        _aws_metadata(f"meta-data/{name}", {"X-aws-ec2-metadata-token": token}, "GET")
-        for name in ("instance-id", "placement/region")
+    name, region = (
+        _aws_metadata(f"meta-data/{key}", {"X-aws-ec2-metadata-token": token}, "GET")
+        for key in ("instance-id", "placement/region")
     )
     try:
         boto3.client("autoscaling", region_name=region).terminate_instance_in_auto_scaling_group(
-            InstanceId=instance, ShouldDecrementDesiredCapacity=True
+            InstanceId=name, ShouldDecrementDesiredCapacity=True
         )
     except (BotoCoreError, ClientError) as error:
-        raise SlipwayError(f"the Auto Scaling group keeps {instance}: {error}") from error
-    return f"{instance} leaves its Auto Scaling group"
+        raise SlipwayError(f"the Auto Scaling group keeps {name}: {error}") from error
+    return f"{name} leaves its Auto Scaling group"
 
 
 def scale_in_mig() -> str:
@@ -71,9 +71,7 @@ def scale_in_mig() -> str:
     from requests import RequestException
 
     group, zone, name = (_google_metadata(key) for key in ("attributes/created-by", "zone", "name"))
-    base = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", f"{GOOGLE_COMPUTE}compute/v1/")
-    url = f"{base.rstrip('/')}/{group}/deleteInstances"
-    body = {"instances": [f"zones/{zone.rsplit('/', 1)[-1]}/instances/{name}"]}
+    url, body = instance.deletion(group, zone, name)
     try:
         with AuthorizedSession(Credentials()) as session:
             answer = session.post(url, json=body, timeout=TIMEOUT_SECONDS)

@@ -2,9 +2,11 @@
 
 It is a file of its own that runs there: `python3 instance.py fetch s3://bucket/key FILE` fetches an object of S3 or
 Cloud Storage, `python3 instance.py report s3 LOG MESSAGE FILE` says what went wrong, with the end of a file, in a log
-group of CloudWatch Logs, or (`gs`) in a log of Cloud Logging. Endpoints follow the variables of the clouds' own tools:
-`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS`, `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `STORAGE_EMULATOR_HOST`,
-`CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING`, `GCE_METADATA_HOST`.
+group of CloudWatch Logs, or (`gs`) in a log of Cloud Logging, `python3 instance.py leave s3` takes the machine for good
+out of its Auto Scaling group, or (`gs`) its managed instance group. Endpoints follow the variables of the clouds' own
+tools: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS`, `AWS_ENDPOINT_URL_AUTO_SCALING`,
+`AWS_EC2_METADATA_SERVICE_ENDPOINT`, `STORAGE_EMULATOR_HOST`, `CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING`,
+`CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE`, `GCE_METADATA_HOST`.
 """
 
 import hashlib
@@ -17,7 +19,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -183,16 +185,54 @@ def report(cloud: str, log: str, message: str, path: str) -> None:
     {"s3": cloudwatch, "gs": cloud_logging}[cloud](log, {"severity": "ERROR", "message": message, "said": said})
 
 
+def auto_scaling() -> str:
+    """Terminate this instance, and take it off the size that its group should have.
+
+    Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_TerminateInstanceInAutoScalingGroup.html
+    """
+    machine = Amazon()
+    url = os.environ.get("AWS_ENDPOINT_URL_AUTO_SCALING", f"https://autoscaling.{machine.region}.amazonaws.com")
+    name = machine.known("instance-id")
+    asked = {"Action": "TerminateInstanceInAutoScalingGroup", "Version": "2011-01-01", "InstanceId": name}
+    body = urllib.parse.urlencode({**asked, "ShouldDecrementDesiredCapacity": "true"}).encode()
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    open_url(url, machine.signed("autoscaling", "POST", url, headers, body), "POST", body).close()
+    return f"{name} leaves its Auto Scaling group"
+
+
+def deletion(group: str, zone: str, name: str) -> tuple[str, dict[str, list[str]]]:
+    """URL and body of the request that deletes an instance and makes its managed instance group smaller.
+
+    Source: https://cloud.google.com/compute/docs/reference/rest/v1/instanceGroupManagers/deleteInstances
+    """
+    compute = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "https://compute.googleapis.com/compute/v1")
+    url = f"{compute.rstrip('/')}/{group}/deleteInstances"
+    return url, {"instances": [f"zones/{zone.rpartition('/')[2]}/instances/{name}"]}
+
+
+def instance_group() -> str:
+    """Delete this instance, and make its group smaller."""
+    group, zone, name = (google(f"instance/{key}") for key in ("attributes/created-by", "zone", "name"))
+    url, body = deletion(group, zone, name)
+    open_url(url, {**bearer(), "Content-Type": "application/json"}, "POST", json.dumps(body).encode()).close()
+    return f"{name} leaves its managed instance group"
+
+
+def leave(cloud: str) -> None:
+    """Take this machine out of its group, so that it is not paid for, and not replaced."""
+    sys.stderr.write({"s3": auto_scaling, "gs": instance_group}[cloud]() + "\n")
+
+
+ACTIONS: Mapping[str, Callable[..., None]] = {"fetch": fetch, "report": report, "leave": leave}
+
+
 def main() -> None:
     """Do what the arguments say; one line and exit code 1 if that fails."""
     action, *given = sys.argv[1:]
     try:
-        if action == "fetch":
-            fetch(*given)
-        else:
-            report(*given)
+        ACTIONS[action](*given)
     except (OSError, ValueError, KeyError, IndexError) as error:
-        what = given[0] if action == "fetch" else f"to {given[1]}"
+        what = f"to {given[1]}" if action == "report" else given[0] if action == "fetch" else "the group"
         sys.exit(f"cannot {action} {what}: {type(error).__name__}: {error}")
 
 

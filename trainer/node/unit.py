@@ -3,6 +3,7 @@
 import enum
 import signal
 import subprocess
+import time
 
 from trainer.errors import BadInput, ExitCode, SlipwayError
 
@@ -10,6 +11,9 @@ PROPERTIES = ("LoadState", "ActiveState", "Job", "Result", "ExecMainCode", "Exec
 EXITED = "1"
 """`ExecMainCode` of a process that ended by itself: CLD_EXITED."""
 ENDED = ("inactive", "failed")
+SETTLING_SECONDS = 240
+"""The longest that a restart is waited for: more than the role's pause between two, less than the unit's own limit."""
+POLL_SECONDS = 0.2
 
 
 class Outcome(enum.StrEnum):
@@ -52,6 +56,24 @@ def properties(unit: str) -> dict[str, str]:
     found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     if found.get("LoadState") != "loaded":
         raise BadInput("--unit", unit, "a unit that systemd knows", "see `systemctl list-units --all`")
+    return found
+
+
+def settled(unit: str) -> dict[str, str]:
+    """What systemd knows of a unit once it runs again, or has ended with no restart to come.
+
+    Who looked earlier, and left, could miss the end that follows a restart which fails: systemd starts nothing by
+    OnFailure= that is still running for the end before.
+
+    Raises:
+        BadInput: if there is no such unit.
+        SlipwayError: if systemd cannot be asked.
+    """
+    until = time.monotonic() + SETTLING_SECONDS
+    while (found := properties(unit)).get("Job") or found["ActiveState"] not in (*ENDED, "active"):
+        if time.monotonic() > until:
+            break
+        time.sleep(POLL_SECONDS)
     return found
 
 

@@ -1,5 +1,6 @@
 """`report.html`: read a run directory, draw, fill in the template."""
 
+import dataclasses
 import os
 import shlex
 import tempfile
@@ -10,14 +11,19 @@ from typing import Any
 from trainer.metrics import formatting
 from trainer.report import data, figures, templates, words
 from trainer.report.data import RunData
+from trainer.run.status import Status
 
 REPORT = "report.html"
 _NOT_SHOWN = ("format", "packages")
 """Keys of `provenance.json` that have no row of their own."""
 
 
-def build(folder: str | os.PathLike[str]) -> Path:
+def build(folder: str | os.PathLike[str], status: Status | None = None) -> Path:
     """Write `report.html` into a run directory, or a group's; whole, or not at all.
+
+    Args:
+        folder: the run directory.
+        status: a run's, in place of what `status.json` says: what it will be once the page is there.
 
     Returns:
         The page's path.
@@ -27,7 +33,7 @@ def build(folder: str | os.PathLike[str]) -> Path:
         OSError: if the page cannot be written.
     """
     folder = Path(folder)
-    page = render(folder)
+    page = render(folder, status)
     handle, aside = tempfile.mkstemp(prefix=f".{REPORT}-", dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -42,13 +48,19 @@ def build(folder: str | os.PathLike[str]) -> Path:
     return folder / REPORT
 
 
-def render(folder: Path) -> str:
+def render(folder: Path, status: Status | None = None) -> str:
     """The page of a run directory, as HTML.
+
+    Args:
+        folder: the run directory.
+        status: a run's, in place of what `status.json` says.
 
     Raises:
         BadInput: if the folder is no run directory.
     """
     run = data.read(folder)
+    if status is not None:
+        run = dataclasses.replace(run, status=status.to_json())
     remarks = list(run.remarks)
     environment = templates.environment()
     environment.tests["baseline"] = words.is_baseline

@@ -22,6 +22,10 @@ ATTEMPTS = 10
 """How often a lock is tried before its holder counts as one that stays."""
 
 
+class Locked(BadInput):
+    """A run that another process writes to."""
+
+
 class RunDirectory:
     """The files of one run.
 
@@ -219,7 +223,7 @@ def lock_folder(folder: Path, shown: str) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "another process"
             cure = "wait until it ends, or stop it"
-            raise BadInput("RUN", shown, f"a run that no process writes to; {holder} does", cure) from None
+            raise Locked("RUN", shown, f"a run that no process writes to; {holder} does", cure) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
         yield

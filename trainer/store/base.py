@@ -24,6 +24,10 @@ class Hold(Protocol):
         """
         ...
 
+    def safe_at(self) -> float | None:
+        """Unix time at which the newest snapshot was taken that the store holds; None if it holds none of this hold."""
+        ...
+
     def check(self) -> None:
         """Find out whether the run may go on; it costs nothing.
 

@@ -23,6 +23,10 @@ _ATTEMPTS = 10
 """How often a run is tried to be taken while others write to its journal."""
 
 
+class Held(BadInput):
+    """A run that another machine writes to, which was alive just now."""
+
+
 def heartbeat_key(run_id: str, number: int) -> str:
     """The object that the holder which took a run with that entry replaces now and then."""
     return f"{run_id}/{HEARTBEAT}/{number:012d}.json"
@@ -181,6 +185,6 @@ def _heartbeat(journal: Journal, entry: Entry) -> bytes | None:
         return None
 
 
-def _taken(journal: Journal, entry: Entry) -> BadInput:
+def _taken(journal: Journal, entry: Entry) -> Held:
     allowed = f"a run that no machine writes to; {entry.holder} does, and was alive just now"
-    return BadInput("RUN", journal.run_id, allowed, "wait until that process ends, or stop it")
+    return Held("RUN", journal.run_id, allowed, "wait until that process ends, or stop it")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from trainer.errors import BadInput, SlipwayError
@@ -21,8 +22,17 @@ MARKS = ("run.yaml", "group.json")
 class Here:
     """Holds a run that is worked on where it lies: the folder's own lock is all that it takes."""
 
+    def __init__(self) -> None:
+        self._safe_at: float | None = None
+
     def snapshot(self, step: int) -> None:
-        """Nothing to bring anywhere."""
+        """Nothing to bring anywhere: it is safe as it is."""
+        del step
+        self._safe_at = time.time()
+
+    def safe_at(self) -> float | None:
+        """When the newest snapshot was taken (`Hold.safe_at`)."""
+        return self._safe_at
 
     def check(self) -> None:
         """The lock stays held."""

@@ -201,6 +201,10 @@ class Mirror:
         self._step = step
         self._uploader.offer(self._now())
 
+    def safe_at(self) -> float | None:
+        """When the newest snapshot was taken that is committed (`Hold.safe_at`)."""
+        return self._uploader.safe_at
+
     def check(self) -> None:
         """Find out whether the run may go on; it costs nothing.
 

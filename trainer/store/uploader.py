@@ -24,6 +24,7 @@ class _Job:
     snapshot: Snapshot
     state: str | None = None
     published: bool = False
+    taken_at: float = dataclasses.field(default_factory=time.time)
 
 
 class Uploader:
@@ -34,6 +35,9 @@ class Uploader:
         told: `say`, once when something is not committed and once when it is again; `committed`, of each commit;
             `left`, while `close` waits.
         first_pause_seconds: after the first failure.
+
+    Attributes:
+        safe_at: Unix time at which the newest snapshot was offered that is committed; None if none is.
     """
 
     def __init__(self, writer: Writer, told: Told, *, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
@@ -46,6 +50,7 @@ class Uploader:
         self._number = 0
         """The last entry that `committed` was told of."""
         self._error: BaseException | None = None
+        self.safe_at: float | None = None
         self._trouble = ""
         """Why the last attempt failed; empty if it did not."""
         self._thread = threading.Thread(target=self._run, name="store-uploader", daemon=True)
@@ -193,6 +198,7 @@ class Uploader:
         self._trouble, self._pause_seconds = "", self._first_pause_seconds
         if number > self._number:
             self._number = number
+            self.safe_at = job.taken_at
             self._told.committed(job.snapshot.step, number)
 
     def _failed(self, job: _Job, error: Exception) -> None:

@@ -1,13 +1,16 @@
 """What the holder of a run does in the store: one step at a time, each of which may be tried again."""
 
+import contextlib
 import math
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from trainer.errors import SlipwayError
-from trainer.store.contents import Contents, Upload
+from trainer.run.directory import STATUS
+from trainer.store import tables
+from trainer.store.contents import Contents, Upload, digest
 from trainer.store.journal import HEARTBEAT, JOURNAL, OBJECTS, Entry, Files, Journal, Kind
 from trainer.store.lease import heartbeat_key
 from trainer.store.parallel import WORKERS, each
@@ -101,7 +104,7 @@ class Writer:
         return self._append(self._number, Entry(Kind.COMMIT, self._holder, self._taken, files, snapshot.step))
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Lay the files of the last entry, all but checkpoints, out under their own names, for people and tables.
+        """Lay the files of the last entry, all but checkpoints, out under their own names, and its rows in the tables.
 
         It is a copy for reading: the journal is the run. Before each file it is asked whether the run is still held, so
         a holder that was paused writes at most those over a later one's that it was sending then.
@@ -119,6 +122,24 @@ class Writer:
             ],
             self._check_held,
         )
+        self._upload(list(self._rows(snapshot)), self._check_held, prefix="")
+
+    def _rows(self, snapshot: Snapshot) -> Iterator[Upload]:
+        """The run's rows in the store's tables, or those of a group's runs; what is no run of this version has none."""
+        for path in snapshot.files:
+            *member, name = path.split("/")
+            if name != STATUS:
+                continue
+            run_id, folder = "/".join([self._journal.run_id, *member]), snapshot.folder.joinpath(tables.FOLDER, *member)
+            folder.mkdir(parents=True, exist_ok=True)
+
+            def read(name: str, member: list[str] = member) -> bytes:
+                held = snapshot.files.get("/".join([*member, name]))
+                return held.path.read_bytes()[: held.bytes] if held else b""
+
+            with contextlib.suppress(tables.NoRows):
+                for table, file in tables.write(run_id, read, folder).items():
+                    yield Upload(tables.key(table, run_id), file, file.stat().st_size, digest(file))
 
     def _check_held(self) -> None:
         self._journal.check_held(self._holder, self._number)
@@ -201,15 +222,22 @@ class Writer:
             key += "+"
         return key
 
-    def _upload(self, uploads: list[Upload], check: Callable[[], None] = unheard) -> None:
-        """Send files, those that can be at once; `check` is called before each."""
+    def _upload(self, uploads: list[Upload], check: Callable[[], None] = unheard, *, prefix: str | None = None) -> None:
+        """Send files, those that can be at once.
+
+        Args:
+            uploads: what to send.
+            check: called before each.
+            prefix: what their keys are relative to; None: the run.
+        """
+        within = self._prefix if prefix is None else prefix
         self._left = sum(upload.bytes for upload in uploads)
 
         def one(upload: Upload) -> None:
             if self._abandoned.is_set():
                 raise Abandoned
             check()
-            self._objects.upload(f"{self._prefix}{upload.key}", upload.path, upload.sha256, self._sent)
+            self._objects.upload(f"{within}{upload.key}", upload.path, upload.sha256, self._sent)
 
         try:
             each(one, uploads, self._workers)

@@ -6,6 +6,7 @@ from envs.seeding import Split
 from trainer.config.models import RunFile
 from trainer.progress import NullProgress
 from trainer.run.directory import RunDirectory
+from trainer.run.status import Status
 from trainer.stages import Stages
 
 Report = Callable[[int, float], bool]
@@ -36,7 +37,7 @@ class Trial(Stages):
         self._tell, self.pruned = report, False
         self.score: float | None = None
 
-    def report(self) -> None:
+    def report(self, status: Status | None = None) -> None:
         """None: the study has one."""
 
     def _evaluate_part(self) -> Mapping[str, float]:

@@ -93,6 +93,21 @@ def test_a_group_is_trained_from_a_bundle_as_from_the_command_line(tmp_path, cap
     assert manifest["run_id"].startswith("cartpole-ppo-3-seeds-")
 
 
+def test_a_bundle_for_a_queue_has_no_run(tmp_path, capsys):
+    out = tmp_path / "site.tar.gz"
+    assert slipway("bundle", "--no-run", "--gpu", "--out", out) == 0
+    assert slipway("bundle", "--check", out) == 0
+    assert "is whole: no run, slipway" in capsys.readouterr().out
+    with tarfile.open(out) as opened:
+        manifest = json.load(opened.extractfile("manifest.json"))
+        assert "run.yaml" not in opened.getnames()
+    assert (manifest["run_id"], manifest["seeds"], manifest["gpu"]) == (None, None, True)
+    assert "run.yaml" not in manifest["files"]
+    for more in (["cartpole-ppo"], ["--run-id", "a"], ["--seed", 0]):
+        assert slipway("bundle", "--no-run", *more, "--out", tmp_path / "other.tar.gz") == 2
+        assert capsys.readouterr().err.startswith("slipway: --no-run: 'a run' is not allowed\n")
+
+
 def test_the_role_takes_the_format_that_is_made():
     variables = yaml.safe_load((ROOT / "ansible/roles/trainer/vars/main.yml").read_text())
     assert variables["trainer_format"] == build.FORMAT

@@ -275,11 +275,12 @@ def test_a_run_from_the_command_line(store, tmp_path):
     shown = json.loads(process("runs", "show", "small", "--json", cwd=tmp_path).stdout)
     assert (shown["state"], shown["done_ratio"]) == ("finished", 1.0)
     assert shown["score"] is not None
+    page = run.report.read_bytes()
     run.report.unlink()
     reported = process("report", "small", cwd=tmp_path)
     assert reported.returncode == 0
     assert "report.html" in reported.stdout
-    assert run.report.is_file()
+    assert run.report.read_bytes() == page  # the training wrote it before it said that it was finished
     evaluated = process("evaluate", "small", "--seeds", "3", "--episodes", "1", "--quiet", cwd=tmp_path)
     assert (evaluated.returncode, evaluated.stderr) == (0, "")
     assert len(json.loads(run.evaluation.read_text())["seeds"]) == 3

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from trainer.logs import lines
+from trainer.config.sinks import Logs
+from trainer.errors import BadInput
+from trainer.logs import lines, outlets
 from trainer.logs.lines import Line, Run, Severity
 from trainer.logs.log import Log, StreamOutlet
 from trainer.logs.progress import LogProgress
@@ -74,6 +76,16 @@ def test_a_stream_that_is_closed_does_no_harm(log, stream):
     stream.close()
     log.write(Severity.INFO, "nobody hears", 1)
     log.close()
+
+
+def test_a_machine_may_want_every_run_s_lines_on_standard_output(monkeypatch):
+    assert outlets.open_outlets(Logs(), "run", print) == []
+    monkeypatch.setenv(outlets.OF_MACHINE, "stdout")
+    (outlet,) = outlets.open_outlets(Logs(), "run", print)
+    assert isinstance(outlet, StreamOutlet)
+    monkeypatch.setenv(outlets.OF_MACHINE, "printer")
+    with pytest.raises(BadInput, match="SLIPWAY_LOGS: 'printer' is not allowed"):
+        outlets.check(Logs())
 
 
 def test_the_log_says_what_people_see(log, stream):

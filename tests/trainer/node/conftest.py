@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 
+import boto3
 import pytest
 from service import Service
 
@@ -101,3 +102,27 @@ def aws():
     finally:
         server.terminate()
         server.wait(30)
+
+
+@pytest.fixture
+def group(aws):
+    """An Auto Scaling group of two in moto; gives what it is now."""
+    known = {
+        "endpoint_url": aws,
+        "region_name": "eu-west-1",
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
+    image = boto3.client("ec2", **known).describe_images()["Images"][0]["ImageId"]
+    scaling = boto3.client("autoscaling", **known)
+    launch = "trainers"
+    scaling.create_launch_configuration(LaunchConfigurationName=launch, ImageId=image, InstanceType="t3.micro")
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName="trainers",
+        LaunchConfigurationName=launch,
+        MinSize=0,
+        MaxSize=2,
+        DesiredCapacity=2,
+        AvailabilityZones=["eu-west-1a"],
+    )
+    return lambda: scaling.describe_auto_scaling_groups()["AutoScalingGroups"][0]

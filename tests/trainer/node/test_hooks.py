@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 
-import boto3
 import pytest
 
 from trainer.cli.commands.node import HOOK_NAMES
@@ -21,31 +20,17 @@ def test_nothing_does_nothing():
 
 
 @pytest.fixture
-def group(aws, ec2, no_credentials, monkeypatch):
-    """An Auto Scaling group of two, in one of whose instances this runs."""
+def role(aws, ec2, no_credentials, monkeypatch):
+    """The instance's role."""
     keys = {"AccessKeyId": "test", "SecretAccessKey": "test", "Token": "token", "Expiration": "2099-01-01T00:00:00Z"}
     ec2 |= {
         "iam/security-credentials/": "node",
         "iam/security-credentials/node": json.dumps({"Code": "Success", **keys}),
     }
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws)
-    known = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    image = boto3.client("ec2", **known).describe_images()["Images"][0]["ImageId"]
-    scaling = boto3.client("autoscaling", **known)
-    launch = "trainers"
-    scaling.create_launch_configuration(LaunchConfigurationName=launch, ImageId=image, InstanceType="t3.micro")
-    scaling.create_auto_scaling_group(
-        AutoScalingGroupName="trainers",
-        LaunchConfigurationName=launch,
-        MinSize=0,
-        MaxSize=2,
-        DesiredCapacity=2,
-        AvailabilityZones=["eu-west-1a"],
-    )
-    return lambda: scaling.describe_auto_scaling_groups()["AutoScalingGroups"][0]
 
 
-def test_an_instance_leaves_its_auto_scaling_group_and_is_not_replaced(group, ec2):
+def test_an_instance_leaves_its_auto_scaling_group_and_is_not_replaced(role, group, ec2):
     mine, other = (instance["InstanceId"] for instance in group()["Instances"])
     ec2["instance-id"] = mine
     assert hooks.scale_in_asg() == f"{mine} leaves its Auto Scaling group"
@@ -53,7 +38,7 @@ def test_an_instance_leaves_its_auto_scaling_group_and_is_not_replaced(group, ec
     assert [instance["InstanceId"] for instance in group()["Instances"]] == [other]
 
 
-def test_what_the_api_of_auto_scaling_does_not_do_is_said(group, monkeypatch):
+def test_what_the_api_of_auto_scaling_does_not_do_is_said(role, group, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(SlipwayError, match="the Auto Scaling group keeps i-0123456789abcdef0: Could not connect"):

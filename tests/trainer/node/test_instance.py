@@ -1,5 +1,6 @@
 """What a bare machine runs at its first boot: alone in a bare interpreter, with its identity and nothing else."""
 
+import contextlib
 import json
 import subprocess
 import urllib.request
@@ -43,9 +44,8 @@ def bucket(aws, ec2, no_credentials, monkeypatch):
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::a.bucket/*"}],
     }
-    read["Statement"] += [
-        {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "*"},
-    ]
+    allowed = ["logs:CreateLogStream", "logs:PutLogEvents", "autoscaling:TerminateInstanceInAutoScalingGroup"]
+    read["Statement"] += [{"Effect": "Allow", "Action": allowed, "Resource": "*"}]
     iam.put_role_policy(RoleName="node", PolicyName="read", PolicyDocument=json.dumps(read))
     boto3.client("logs", **made).create_log_group(logGroupName="/slipway/nodes")
     keys = sts.assume_role(RoleArn=role, RoleSessionName="boot")["Credentials"]
@@ -57,13 +57,23 @@ def bucket(aws, ec2, no_credentials, monkeypatch):
     ec2 |= {"iam/security-credentials/": "node", "iam/security-credentials/node": json.dumps(said)}
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", aws)
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", aws)
-    check_rights_from_now_on(aws)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_AUTO_SCALING", aws)
+    check_rights(aws, after=b"0")
     return ec2
 
 
-def check_rights_from_now_on(aws):
+def check_rights(aws, after):
+    """Moto checks signatures and rights after so many more calls."""
     headers = {"Content-Type": "application/octet-stream"}
-    urllib.request.urlopen(urllib.request.Request(f"{aws}/moto-api/reset-auth", b"0", headers, method="POST")).close()
+    urllib.request.urlopen(urllib.request.Request(f"{aws}/moto-api/reset-auth", after, headers, method="POST")).close()
+
+
+@contextlib.contextmanager
+def unchecked(aws):
+    """Meanwhile whoever runs the tests may do everything."""
+    check_rights(aws, after=b"inf")
+    yield
+    check_rights(aws, after=b"0")
 
 
 def test_an_object_of_s3_comes_with_the_instance_role(bucket, tmp_path):
@@ -143,8 +153,7 @@ def test_a_report_is_in_the_log_group_by_the_instance_role(aws, bucket, said):
     for message in ("one", "two"):  # the stream is there at the second
         done = run("report", "s3", "/slipway/nodes", message, said)
         assert (done.returncode, done.stderr) == (0, "")
-    headers = {"Content-Type": "application/octet-stream"}
-    urllib.request.urlopen(urllib.request.Request(f"{aws}/moto-api/reset-auth", b"inf", headers, method="POST")).close()
+    check_rights(aws, after=b"inf")
     logs = boto3.client(
         "logs", endpoint_url=aws, region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
     )
@@ -189,3 +198,77 @@ def test_a_report_is_in_cloud_logging_by_the_service_account(service, said, monk
     assert entry["severity"] == "ERROR"
     assert (entry["jsonPayload"]["machine"], entry["jsonPayload"]["message"]) == ("812", "one")
     assert entry["jsonPayload"]["said"].endswith("the last words\n")
+
+
+def test_an_instance_leaves_its_auto_scaling_group_by_its_role_and_is_not_replaced(aws, group, bucket):
+    with unchecked(aws):
+        mine, other = (instance["InstanceId"] for instance in group()["Instances"])
+    bucket["instance-id"] = mine
+    done = run("leave", "s3")
+    assert (done.returncode, done.stderr) == (0, f"{mine} leaves its Auto Scaling group\n")
+    with unchecked(aws):
+        assert group()["DesiredCapacity"] == 1
+        assert [instance["InstanceId"] for instance in group()["Instances"]] == [other]
+
+
+def test_a_role_that_may_not_leave_the_group_says_so(aws, group, bucket):
+    with unchecked(aws):
+        bucket["instance-id"] = group()["Instances"][0]["InstanceId"]
+        iam = boto3.client(
+            "iam", endpoint_url=aws, region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
+        )
+        iam.delete_role_policy(RoleName="node", PolicyName="read")
+    done = run("leave", "s3")
+    assert (done.returncode, done.stderr) == (1, "cannot leave the group: HTTPError: HTTP Error 403: FORBIDDEN\n")
+    with unchecked(aws):
+        assert group()["DesiredCapacity"] == 2
+
+
+@pytest.fixture
+def compute(gce, service, monkeypatch):
+    """Compute Engine's API; the answers still to come can be set before it."""
+    failures = []
+
+    def answer(method, path, headers):
+        if failures:
+            return failures.pop(), b"{}"
+        return (401 if headers.get("Authorization") != "Bearer the-token" else 200), b'{"kind": "compute#operation"}'
+
+    api = service(answer)
+    api.failures = failures
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", f"{api.url}/compute/v1/")
+    return api
+
+
+@pytest.mark.parametrize("place", ["zones/europe-west1-b", "regions/europe-west1"])
+def test_an_instance_is_deleted_from_its_managed_instance_group_though_the_server_fails_once(place, gce, compute):
+    gce["attributes/created-by"] = f"projects/42/{place}/instanceGroupManagers/trainers"
+    compute.failures.append(503)
+    done = run("leave", "gs")
+    assert (done.returncode, done.stderr) == (0, "trainers-x7k2 leaves its managed instance group\n")
+    first, second = compute.requests
+    assert first == second
+    method, path, headers, body = second
+    # https://cloud.google.com/compute/docs/reference/rest/v1/instanceGroupManagers/deleteInstances
+    assert (method, path) == (
+        "POST",
+        f"/compute/v1/projects/42/{place}/instanceGroupManagers/trainers/deleteInstances",
+    )
+    assert headers["Content-Type"] == "application/json"
+    assert json.loads(body) == {"instances": ["zones/europe-west1-b/instances/trainers-x7k2"]}
+
+
+def test_what_compute_engine_refuses_is_said_at_once(gce, compute):
+    compute.failures.append(403)
+    done = run("leave", "gs")
+    assert (done.returncode, done.stderr) == (1, "cannot leave the group: HTTPError: HTTP Error 403: Forbidden\n")
+    del gce["attributes/created-by"]  # a machine of its own
+    done = run("leave", "gs")
+    assert (done.returncode, done.stderr) == (1, "cannot leave the group: HTTPError: HTTP Error 404: Not Found\n")
+    assert len(compute.requests) == 1
+
+
+@pytest.mark.parametrize("given", [["go", "gs"], ["leave"], ["leave", "https"]])
+def test_what_it_is_not_asked_for_it_does_not_do(given, gce, compute):
+    assert run(*given).returncode == 1
+    assert compute.requests == []

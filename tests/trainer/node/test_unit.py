@@ -44,6 +44,25 @@ def test_what_can_go_on_is_not_final():
     assert {outcome for outcome in Outcome if not outcome.is_final} == {Outcome.STOPPED, Outcome.RESTARTED}
 
 
+RESTARTING = [{"ActiveState": "activating"}, {"ActiveState": "inactive", "Job": "812"}, {"ActiveState": "deactivating"}]
+
+
+@pytest.mark.parametrize("last", [{"ActiveState": "active"}, {"ActiveState": "failed"}, {"ActiveState": "inactive"}])
+def test_a_restart_is_waited_for_until_it_is_known_how_it_went(last, monkeypatch):
+    seen = iter([{**GONE, **state} for state in (*RESTARTING, last)])
+    monkeypatch.setattr(unit, "POLL_SECONDS", 0)
+    monkeypatch.setattr(unit, "properties", lambda _: next(seen))
+    assert unit.settled("a.service") == {**GONE, **last}
+    assert next(seen, None) is None
+
+
+def test_a_restart_that_never_comes_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(unit, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(unit, "POLL_SECONDS", 0)
+    monkeypatch.setattr(unit, "properties", lambda _: {**GONE, "ActiveState": "activating"})
+    assert unit.outcome(unit.settled("a.service")) is Outcome.RESTARTED
+
+
 def test_without_systemd_that_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SlipwayError, match=r"systemd cannot be asked about a\.service: .*systemctl"):

@@ -10,6 +10,7 @@ from metadata_servers import FLAVOR, ComputeMetadata, wait_for
 
 from trainer.preemption.compute_engine import ComputeEngine
 from trainer.preemption.metadata import Unanswered
+from trainer.preemption.notice import clock
 
 
 def test_a_preemption_is_heard_the_moment_it_comes():
@@ -23,7 +24,7 @@ def test_a_preemption_is_heard_the_moment_it_comes():
         assert 0.25 < time.monotonic() - began < 3
         assert notice.stops
         assert timedelta(seconds=25) < notice.deadline - datetime.now(UTC) <= timedelta(seconds=30)
-        assert notice.reason == f"preempted by Compute Engine: this machine goes at {notice.deadline:%H:%M:%S} UTC"
+        assert notice.reason == f"preempted by Compute Engine: this machine goes at {clock(notice.deadline)}"
         assert {headers[FLAVOR] for _, _, headers in server.asked} == {"Google"}
 
 

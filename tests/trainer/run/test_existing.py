@@ -66,3 +66,32 @@ def test_a_group_of_more_or_fewer_runs_is_refused(tmp_path, capsys):
     for seeds in (1, 3):
         assert application.run(command(tmp_path, "--run-id", "mine", "--seeds", str(seeds))) == 2
         assert f"--seeds: {seeds} is not allowed\n  allowed: 2, as " in capsys.readouterr().err
+
+
+def test_a_run_that_a_living_machine_holds_is_to_be_tried_again(tmp_path, capsys, monkeypatch):
+    """A service that replaces a machine which has not gone yet must not end for good. What `session.resume` says of a
+    living holder is shown by tests of the lease."""
+    from trainer import session
+    from trainer.store.lease import Held
+
+    def resume(*_, **__):
+        raise Held("RUN", "mine", "a run that no machine writes to", "wait until that process ends")
+
+    first = command(tmp_path, "--run-id", "mine", **{"budget.wall_time_seconds": 0.001})
+    assert finish(slipway(*first, cwd=tmp_path))[0] == 3
+    monkeypatch.setattr(session, "resume", resume)
+    capsys.readouterr()
+    assert application.run(first) == 75
+    assert "wait until that process ends" in capsys.readouterr().err
+
+
+def test_a_run_that_another_process_of_this_machine_writes_to_is_to_be_tried_again(tmp_path, capsys):
+    from trainer.config import source
+    from trainer.run.directory import RunDirectory
+    from trainer.store import resolve
+
+    settings = [f"{key}={json.dumps(value)}" for key, value in TINY.items()]
+    run = RunDirectory.create(resolve(str(tmp_path)), "mine", source.run_file("cartpole-ppo", settings))
+    with run.lock():
+        assert application.run(command(tmp_path, "--run-id", "mine")) == 75
+    assert "a run that no process writes to" in capsys.readouterr().err

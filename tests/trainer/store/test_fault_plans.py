@@ -124,7 +124,7 @@ def test_a_further_plan(go_through, number):
 def reference(tmp_path_factory):
     """The training that nothing happened to, in a folder."""
     folder = tmp_path_factory.mktemp("reference")
-    code, output = finish(train(folder, "run", SETTINGS))
+    code, output = finish(train(folder, "run", SETTINGS, cold=True))
     assert code == 0, output
     return folder / "run"
 
@@ -172,7 +172,7 @@ def started(clouds, folder, store):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (clouds.through | {"SLIPWAY_WORK": str(folder / "work")}).items():
             patch.setenv(name, value)
-        return slipway(*(["resume", f"{store}/{RUN}", "--take-over"] if is_there else begin), cwd=folder)
+        return slipway(*(["resume", f"{store}/{RUN}", "--take-over"] if is_there else begin), cwd=folder, cold=True)
 
 
 def hear(process, store, said=None):

@@ -1,9 +1,12 @@
 """Folders as stores."""
 
+import time
+
 import pytest
 
 from trainer.errors import BadInput
 from trainer.store import resolve
+from trainer.store.local import Here
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
@@ -66,3 +69,11 @@ def test_a_store_that_cannot_be_read(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="can be read"):
         resolve(f"{tmp_path}/file").run_ids()
+
+
+def test_what_is_kept_in_a_folder_is_safe_at_once():
+    hold = Here()
+    assert hold.safe_at() is None
+    before = time.time()
+    hold.snapshot(10)
+    assert before <= hold.safe_at() <= time.time()

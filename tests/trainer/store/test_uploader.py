@@ -81,14 +81,18 @@ def test_a_store_that_does_not_answer_is_tried_again_and_told_of_once(tmp_path):
     gate, _, training, mirror, (said, commits, _) = begun(tmp_path)
     gate.failing = True
     for _ in range(3):
+        taken_at = time.time()
         mirror.snapshot(training.train())
         assert not mirror.wait(0.05)
         mirror.check()
     assert said == ["not committed: the store does not answer; it is tried again"]
     assert commits == []
+    assert mirror.safe_at() is None
+    came_back_at = time.time()
     gate.failing = False
     assert mirror.wait(60)
     assert commits == [(3, 2)]
+    assert taken_at <= mirror.safe_at() <= came_back_at  # when it was taken, not when it came
     assert said[1:] == ["The store answers again: committed."]
     mirror.close(State.PREEMPTED)
 

@@ -63,7 +63,9 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(place):
     """A study of three trials by two workers, and what the command printed."""
-    code, output = finish(slipway("tune", *SMALL, *SHORT, "--study", "whole", "--trials", 3, "--workers", 2, cwd=place))
+    code, output = finish(
+        slipway("tune", *SMALL, *SHORT, "--study", "whole", "--trials", 3, "--workers", 2, cwd=place, cold=True)
+    )
     assert code == 0, output
     return place / "runs/whole", output
 
@@ -129,7 +131,7 @@ def test_it_goes_on_where_it_is_and_refuses_to_become_another(finished, capsys, 
 
 def test_a_worker_that_is_killed_costs_no_trial(place):
     """Its trial goes on from its checkpoint, in another worker; and a signal stops the study in good order."""
-    process = slipway("tune", *SMALL, *LONG, "--study", "killed", "--workers", 1, "--trials", 2, cwd=place)
+    process = slipway("tune", *SMALL, *LONG, "--study", "killed", "--workers", 1, "--trials", 2, cwd=place, cold=True)
     folder = place / "runs/killed"
     run = wait_for(lambda: trained(folder), process)[0]
     first = wait_for(lambda: workers(process), process)[0]
@@ -148,7 +150,7 @@ def test_a_worker_that_is_killed_costs_no_trial(place):
 def test_a_study_whose_process_is_killed_goes_on_with_what_was_being_trained(place):
     """kill -9 of the process that holds the study: its workers end too, and nothing that was finished is lost."""
     command = ("tune", *SMALL, "--set", "budget.env_steps=512_000", "--study", "dead", "--trials", 2)
-    process = slipway(*command, cwd=place)
+    process = slipway(*command, cwd=place, cold=True)
     folder = place / "runs/dead"
     wait_for(lambda: trained(folder), process)
     children = psutil.Process(process.pid).children()
@@ -157,7 +159,7 @@ def test_a_study_whose_process_is_killed_goes_on_with_what_was_being_trained(pla
     assert not alive
     process.communicate()
     was = records(folder)
-    code, output = finish(slipway(*command, cwd=place))
+    code, output = finish(slipway(*command, cwd=place, cold=True))
     assert code == 0, output
     found = records(folder)
     assert len([record for record in found if record.outcome in (Outcome.COMPLETE, Outcome.PRUNED)]) == 2

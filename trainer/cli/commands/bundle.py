@@ -6,7 +6,7 @@ import click
 
 from trainer.cli import output
 from trainer.cli.command import Command
-from trainer.cli.parameters import STORE_VARIABLE, WholeNumber, complete_source, json_option
+from trainer.cli.parameters import STORE_VARIABLE, complete_source, json_option, training_options
 from trainer.errors import MISSING, BadInput
 
 
@@ -16,18 +16,16 @@ from trainer.errors import MISSING, BadInput
         "slipway bundle run.yaml --out bundle.tar.gz",
         "slipway bundle lost-sales-ppo --out bundle.tar.gz --sign key.pem --wheelhouse",
         "slipway bundle slipway/CartPole-v1 --seeds 5 --store s3://bucket/runs --out bundle.tar.gz",
+        "slipway bundle --no-run --out site.tar.gz --gpu",
         "slipway bundle --check bundle.tar.gz --key pub.pem",
     ),
 )
 @click.argument("runfile", required=False, metavar="[RUNFILE|PRESET|ENV_ID]", shell_complete=complete_source)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The archive to write, `.tar.gz`.")
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the run file. May be given often."
-)
-@click.option("--seed", type=WholeNumber(0, (1 << 30) - 1), metavar="N", help="The training seed.")
-@click.option("--seeds", type=WholeNumber(1, 1000), default=1, metavar="N", help="Train N runs on consecutive seeds.")
+@training_options
 @click.option("--store", envvar=STORE_VARIABLE, show_envvar=True, metavar="URI", help="Where the node keeps the run.")
 @click.option("--run-id", metavar="ID", help="The run's id; left out, it follows from the run file.")
+@click.option("--no-run", is_flag=True, help="For machines that take their runs from a site's queue: no run file.")
 @click.option("--gpu", is_flag=True, help="For nodes with NVIDIA GPUs.")
 @click.option("--wheelhouse", is_flag=True, help="Put all wheels in, for nodes without a package index.")
 @click.option("--sign", type=click.Path(path_type=Path), metavar="KEY", help="Sign it: an Ed25519 private key in PEM.")
@@ -42,6 +40,7 @@ def bundle(
     seeds: int,
     store: str | None,
     run_id: str | None,
+    no_run: bool,
     gpu: bool,
     wheelhouse: bool,
     sign: Path | None,
@@ -66,9 +65,15 @@ def bundle(
     from trainer.config import check as checks
     from trainer.config import source
 
-    run_file = source.run_file(runfile, settings, seed, store)
+    run_file = None
+    if no_run and (runfile or settings or run_id or seed is not None or seeds > 1):
+        allowed = "no run at all: neither RUNFILE nor --set, --seed, --seeds, --run-id"
+        raise BadInput("--no-run", "a run", allowed, "leave out one or the other")
+    if not no_run:
+        run_file = source.run_file(runfile, settings, seed, store)
     build.check_out(out)
-    checks.check(run_file)
+    if run_file is not None:
+        checks.check(run_file)
     written = build.build(run_file, out, run_id=run_id, training_seeds=seeds, key=sign, gpu=gpu, with_wheels=wheelhouse)
     if as_json:
         output.print_json({"files": [str(path) for path in written]})
@@ -84,4 +89,5 @@ def _check(path: Path, key: Path | None, as_json: bool) -> None:
         output.print_json(manifest)
         return
     signed = f", signed by the holder of {key}'s private key" if key else "; the signature was not looked at"
-    click.echo(f"{path} is whole: run {manifest['run_id']}, slipway {manifest['version']}{signed}")
+    run = "no run" if manifest["run_id"] is None else f"run {manifest['run_id']}"
+    click.echo(f"{path} is whole: {run}, slipway {manifest['version']}{signed}")

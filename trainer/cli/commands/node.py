@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from trainer.cli.command import Group
+from trainer.cli.commands import queue
 from trainer.cli.parameters import Word
 
 HOOK_NAMES = ("nothing", "power-off", "scale-in-asg", "scale-in-mig")
@@ -13,10 +14,18 @@ HOOK_NAMES = ("nothing", "power-off", "scale-in-asg", "scale-in-mig")
 
 @click.group(
     cls=Group,
-    examples=("slipway node ended --unit slipway-train.service --run-id mine --hook power-off",),
+    examples=(
+        "slipway node ended --unit slipway-train.service --run-id mine --hook power-off",
+        "slipway node submit run.yaml --queue /srv/slipway/queue",
+        "slipway node queue --queue /srv/slipway/queue",
+    ),
 )
 def node() -> None:
-    """What a node's own services call."""
+    """What a node's own services call, and a site's run queue."""
+
+
+for command in (queue.submit, queue.work, queue.show, queue.cancel, queue.drain, queue.undrain):
+    node.add_command(command)
 
 
 @node.command(

@@ -11,8 +11,8 @@ from trainer.cli.command import Group
 from trainer.cli.parameters import (
     DEFAULT_STORE,
     WholeNumber,
-    Word,
     json_option,
+    level_option,
     quiet_option,
     run_argument,
     store_option,
@@ -114,14 +114,7 @@ def show(run: str, store: str, as_json: bool) -> None:
     ),
 )
 @run_argument
-@click.option(
-    "--level",
-    type=Word("info", "notice", "warning", "error"),
-    default="info",
-    show_default=True,
-    metavar="LEVEL",
-    help="Show lines that matter at least so much.",
-)
+@level_option()
 @click.option("--lines", type=WholeNumber(1, 1_000_000), metavar="N", help="Only the last N lines.")
 @click.option("--follow", is_flag=True, help="Go on with what the run says, until it is over; Ctrl-C ends it.")
 @store_option

@@ -8,11 +8,12 @@ from trainer.cli import output
 from trainer.cli.command import Command
 from trainer.cli.parameters import (
     STORE_VARIABLE,
-    WholeNumber,
     complete_source,
     json_option,
     quiet_option,
+    training_options,
 )
+from trainer.errors import ExitCode
 
 if TYPE_CHECKING:
     from trainer.run.located import Located
@@ -28,21 +29,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("runfile", required=False, metavar="[RUNFILE|PRESET|ENV_ID]", shell_complete=complete_source)
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set a key of the run file, by its dotted name and a YAML value. May be given often.",
-)
-@click.option("--seed", type=WholeNumber(0, (1 << 30) - 1), metavar="N", help="The training seed.")
-@click.option(
-    "--seeds",
-    type=WholeNumber(1, 1000),
-    default=1,
-    metavar="N",
-    help="Train N runs on consecutive seeds, and report across them.",
-)
+@training_options
 @click.option(
     "--store",
     envvar=STORE_VARIABLE,
@@ -71,7 +58,8 @@ def train(
 
     Takes a run file in YAML, the name of a preset, or the id of an environment, which gets its preset.
     Ctrl-C or SIGTERM saves a checkpoint and stops; `slipway resume` goes on exactly there. With --or-resume the same
-    command does both, and nothing more once the run is finished.
+    command does both, and nothing more once the run is finished; while another machine or process holds the run it ends
+    with exit code 75, to be tried again.
     """
     from trainer.config import check, load, source
     from trainer.run import existing, group, ids
@@ -113,6 +101,13 @@ def _go_on(at: "Located", as_json: bool, quiet: bool) -> int:
             click.echo(f"{at.run_id} is finished already.")
         return 0
     from trainer import progress, session
+    from trainer.run.directory import Locked
+    from trainer.store.lease import Held
 
-    outcome = session.resume(at, progress=progress.make(silent=quiet or as_json))
+    try:
+        outcome = session.resume(at, progress=progress.make(silent=quiet or as_json))
+    except (Held, Locked) as held:
+        # Who held it last has not gone yet: a service tries again, and nothing is over.
+        click.echo(f"slipway: {held}", err=True)
+        return ExitCode.PREEMPTED
     return output.finish(outcome, as_json, quiet)

@@ -356,7 +356,7 @@ def test_an_endpoint_without_tls_elsewhere_is_refused(s3_cloud, monkeypatch, nam
 @pytest.mark.parametrize("url", ["https://minio.example.org", "http://localhost:9000", "http://[::1]:9000"])
 def test_endpoints_over_tls_or_on_this_machine(s3_cloud, monkeypatch, url):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-    place("s3://runs")
+    assert place("s3://runs")._client.meta.endpoint_url == url
 
 
 @pytest.mark.parametrize(("name", "value"), [("AWS_PROFILE", "nobody"), ("AWS_ENDPOINT_URL_S3", "nonsense")])
