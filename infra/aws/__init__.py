@@ -1,0 +1,1 @@
+"""A site in AWS: one module a component, put together by `site`."""

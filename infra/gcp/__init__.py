@@ -1,0 +1,1 @@
+"""A site in Google Cloud: one module a component, put together by `site`."""
