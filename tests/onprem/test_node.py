@@ -4,11 +4,16 @@ import json
 import os
 import re
 import shutil
+import signal
+import ssl
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
+from authority import Authority
 from lab import Host, disk
 from service import Service
 
@@ -19,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 IMAGE, WHEELHOUSE = ROOT / ".tools/hosts/bookworm", ROOT / ".tools/wheelhouse"
 TRAIN, ENDED = "slipway-train.service", "slipway-ended.service"
 STORE = "/var/lib/slipway/runs"
+WORKER, NAS, PKI = "slipway-worker@0.service", "/srv/nas", "/etc/slipway-pki"
 PLAYBOOK = "/var/lib/slipway-node/bundle/ansible/node.yml"
 TINY = {"agent.num_envs": 8, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "budget.env_steps": 1024}
 TINY |= {"evaluation.seeds": 2, "evaluation.episodes_per_seed": 1, "checkpoint.interval_iterations": 1}
@@ -47,7 +53,9 @@ class Node:
         arguments = ["bundle", "cartpole-ppo", *pairs, "--run-id", run_id, "--out", str(out), "--sign", str(key)]
         assert application.run([*arguments, "--seeds", "2", *options]) == 0
 
-    def boot(self, *, sha256=None, key="pub.pem", detached=False, log="first-boots", **variables):
+    def boot(
+        self, *, sha256=None, key="pub.pem", detached=False, log="first-boots", when_failed="nothing", **variables
+    ):
         """Run the script of the first boot."""
         script = render(
             UserData(
@@ -59,10 +67,12 @@ class Node:
                     "GCE_METADATA_HOST": self.metadata.host,
                     "STORAGE_EMULATOR_HOST": self.storage.url,
                     "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING": self.storage.url,
+                    "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": self.storage.url,
                 },
                 log=log,
+                when_failed=when_failed,
             )
-        )
+        ).replace("for pause in 20 40 0", "for pause in 0 0 0")
         (self.host.root / "root/user-data.sh").write_text(script)
         # nsenter stops itself when a machine that goes down stops its child: what may end so runs without it.
         return self.host.run(
@@ -91,6 +101,10 @@ class Node:
         train = self.host.wait(TRAIN, lambda found: found["ActiveState"] in over and not found.get("Job"), seconds)
         gone = int(train["InactiveEnterTimestampMonotonic"])
         self.host.wait(ENDED, lambda found: int(found["ExecMainExitTimestampMonotonic"]) >= gone)
+        # On a busy machine what ran then may have begun before the last end, and seen a restart: another one follows.
+        until = time.monotonic() + 60
+        while self.ends()[-1]["outcome"] == "restarted" and time.monotonic() < until:
+            time.sleep(0.5)
         return self.ends()[-1]
 
 
@@ -111,7 +125,7 @@ def node(tmp_path_factory):
     forbidden = folder / "forbidden"
 
     def storage(method, path, headers):
-        if path == "/v2/entries:write":
+        if path == "/v2/entries:write" or (path.endswith("/deleteInstances") and not forbidden.exists()):
             return 200, b"{}"
         name = re.fullmatch(r"/storage/v1/b/bucket/o/([\w.-]+)\?alt=media", path)
         if headers.get("Authorization") != "Bearer the-token":
@@ -353,10 +367,115 @@ def test_it_switches_the_machine_off_once(node):
     assert node.host.process.poll() is None
 
 
-def test_what_it_made_can_be_removed_and_results_stay(node):
-    done = node.apply(trainer_state="absent")
+QUEUE = {
+    "trainer_mode": "queue",
+    "trainer_mount": NAS,
+    "trainer_queue": f"{NAS}/queue",
+    "trainer_store": f"{NAS}/runs",
+    "trainer_groups": ["slipway-pki"],
+    "trainer_metrics_host": "0.0.0.0",
+    "trainer_metrics_certificate": f"{PKI}/host.pem",
+    "trainer_metrics_key": f"{PKI}/host.key",
+    "trainer_metrics_client_ca": f"{PKI}/ca.pem",
+}
+
+
+@pytest.fixture(scope="module")
+def site(node, tmp_path_factory):
+    """The machine takes its runs from a queue on a mount now; gives the CA of its site."""
+    authority = Authority(tmp_path_factory.mktemp("pki"), "ca", [node.host.far])
+    pki = node.host.root / PKI[1:]
+    pki.mkdir()
+    for found, name in zip(
+        (authority.path, *authority.certificate("host")), ("ca.pem", "host.pem", "host.key"), strict=True
+    ):
+        shutil.copyfile(found, pki / name)
+    # As a NAS has it: root may not write here, and the user has a folder of its own.
+    script = f"""groupadd --system slipway-pki
+    chown -R root:slipway-pki {PKI} && chmod 750 {PKI} && chmod 640 {PKI}/host.key
+    mkdir -p /var/nas {NAS} && chown slipway: /var/nas && chmod 700 /var/nas
+    echo '/var/nas {NAS} none bind 0 0' >>/etc/fstab && systemctl daemon-reload && mount {NAS}"""
+    node.host.run("bash", "-ec", script)
+    node.first_application = node.apply(**QUEUE)
+    assert node.first_application.returncode == 0, node.first_application.stdout
+    return authority
+
+
+def queued(node, *command):
+    """`slipway node` as the service's user."""
+    words = ["/opt/slipway/current/bin/slipway", "node", *command, "--queue", QUEUE["trainer_queue"], "--json"]
+    return json.loads(node.host.run("runuser", "-u", "slipway", "--", *words).stdout)
+
+
+def trained(node, run_id):
+    """The run's status, once it is there."""
+    said = node.host.run("cat", f"{NAS}/runs/{run_id}/status.json", check=False).stdout
+    return json.loads(said or "{}")
+
+
+def test_a_trainer_of_one_run_becomes_one_of_a_queue_and_is_as_safe(node, site):
+    assert re.search(r"changed=0 .*failed=0", (again := node.apply(**QUEUE)).stdout), again.stdout
+    assert node.host.run("ls", "/etc/systemd/system", "-1").stdout.count("slipway-") == 1
+    assert node.host.properties(WORKER)["ActiveState"] == "active"
+    verified = node.host.run("systemd-analyze", "verify", WORKER)
+    assert verified.stdout + verified.stderr == ""
+    said = node.host.run("systemd-analyze", "security", "--no-pager", WORKER).stdout
+    assert float(re.search(r"Overall exposure level for \S+: ([\d.]+)", said)[1]) <= 2.0, said
+    found = node.host.properties(WORKER)
+    assert NAS in found["RequiresMountsFor"].split()
+    assert int(found["TasksMax"]) == 4096
+    assert found["MemoryMax"] != "infinity"
+
+
+def test_a_queue_s_run_goes_on_after_the_power_was_cut(node, site):
+    pairs = [item for key, value in TINY.items() for item in ("--set", f"{key}={json.dumps(value)}")]
+    long = ["--set", f"budget.env_steps={256 * 100_000}"]
+    assert queued(node, "submit", "cartpole-ppo", *pairs, *long, "--run-id", "long")["state"] == "queued"
+    node.host.wait(WORKER, lambda _: trained(node, "long").get("last_checkpoint_step"), 300)
+    context = ssl.create_default_context(cafile=site.path)
+    context.load_cert_chain(*site.certificate("monitor"))
+    address = f"https://{node.host.far}:9464/metrics"
+    shown = urllib.request.urlopen(address, context=context, timeout=10).read().decode()
+    assert {'rl_worker_state{state="running"} 1.0', 'rl_queue_runs{state="running"} 1.0'} <= set(shown.splitlines())
+    assert 'run_id="long"' in shown
+    # Under TLS 1.3 a client has finished its handshake before the server refuses it: then sending or reading fails.
+    with pytest.raises((urllib.error.URLError, ssl.SSLError, ConnectionError)):
+        urllib.request.urlopen(address, context=ssl.create_default_context(cafile=site.path), timeout=10).read()
+    os.kill(node.host.leader, signal.SIGKILL)
+    node.host.process.wait(60)
+    node.host.boot()
+    status = node.host.wait(WORKER, lambda _: trained(node, "long")["resumes"] == 1, 300)
+    assert status["ActiveState"] == "active"
+    (entry,) = queued(node, "queue")["entries"]
+    assert (entry["run_id"], entry["state"], entry["slot"]) == ("long", "running", 0)
+
+
+def test_what_it_made_can_be_removed_results_stay_and_the_queue_has_its_run_back(node, site):
+    there = {**QUEUE, "trainer_state": "absent", "trainer_bundle": "/no/bundle", "trainer_purge": True}
+    before = trained(node, "long")["env_steps"]
+    done = node.apply(**there)
     assert done.returncode == 0, done.stdout
-    gone = node.host.run("ls", "/opt/slipway", "/etc/slipway", "/etc/systemd/system/slipway-train.service", check=False)
-    assert gone.stdout == ""
-    assert node.status("first")["state"] == "finished"
-    assert re.search(r"changed=0 .*failed=0", node.apply(trainer_state="absent").stdout)
+    places = ["/opt/slipway", "/etc/slipway", "/var/lib/slipway", "/etc/systemd/system/slipway-worker@.service"]
+    assert node.host.run("ls", "-d", *places, check=False).stdout == ""
+    assert node.host.run("id", "slipway", check=False).returncode != 0
+    status = trained(node, "long")
+    assert (status["state"], status["env_steps"] >= before) == ("preempted", True)
+    changes = sorted((node.host.root / "var/nas/queue/entries/long").glob("*.json"))
+    assert json.loads(changes[-1].read_text())["state"] == "queued"
+    assert list((node.host.root / "var/nas/queue/drained").iterdir()) == []
+    assert re.search(r"changed=0 .*failed=0", node.apply(**there).stdout)
+
+
+def test_a_first_boot_that_fails_leaves_its_group_and_where_that_is_refused_the_machine_goes_off(node):
+    """Of Compute Engine there is the request alone: nobody deletes the machine for it."""
+    node.host.run("systemctl", "stop", TRAIN, check=False)  # a machine that trains would stay
+    done = node.boot(sha256="0" * 64, when_failed="scale-in")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "a-node leaves its managed instance group"
+    (_, told, _, _), (method, path, _, body) = node.storage.requests[-2:]
+    assert (told, method, path) == ("/v2/entries:write", "POST", "/a-node/deleteInstances")
+    assert json.loads(body) == {"instances": ["zones/a-node/instances/a-node"]}
+    (node.folder / "forbidden").touch()
+    assert node.boot(when_failed="scale-in", detached=True).returncode == 0
+    node.host.process.wait(120)
+    assert [path for _, path, _, _ in node.storage.requests[-4:]] == ["/v2/entries:write"] + [path] * 3

@@ -1,0 +1,69 @@
+#!/bin/bash
+# kernel.sh FOLDER IMAGE: Debian 13's kernel as a program (user-mode Linux), FOLDER/linux, and FOLDER/lib/modules: Debian's
+# package, unpacked and not installed. This machine may be of another release, so the program takes its libraries from IMAGE,
+# a Debian 13 that `image.sh` made. It must be started in FOLDER, with LD_LIBRARY_PATH=lib/host.
+# That kernel has no asymmetric keys, in which NFS with xprtsec=mtls keeps who a client is: they are built as modules, of
+# Debian's source and by the kernel's own configuration. It needs gcc, make, flex, bison, bc and depmod.
+set -euo pipefail
+out=$(realpath --canonicalize-missing "$1") image=$(realpath "$2")
+rm -rf "$out" "$out.partly"
+mkdir -p "$out.partly"/{lib,apt/lists/partial,apt/archives/partial}
+cd "$out.partly"
+# Lists of packages apart from this machine's.
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
+${SLIPWAY_DEBIAN_MIRROR:-http://deb.debian.org/debian} trixie main" > apt/sources
+apt=(apt-get --quiet=2 -o Acquire::Languages=none -o APT::Sandbox::User=root -o "Dir::Cache=$PWD/apt"
+  -o "Dir::State=$PWD/apt" -o Dir::State::status=/dev/null -o "Dir::Etc::sourcelist=$PWD/apt/sources"
+  -o Dir::Etc::sourceparts=/dev/null)
+"${apt[@]}" update
+"${apt[@]}" download user-mode-linux linux-source-6.12
+for package in *.deb; do dpkg-deb --extract "$package" apt/package; done
+mv apt/package/usr/lib/uml/modules lib/modules
+release=$(basename lib/modules/*)
+
+# The keys. Of the source, as much as modules need.
+mkdir apt/source
+top=linux-source-6.12
+tar --extract --directory=apt/source --strip-components=1 --file=apt/package/usr/src/$top.tar.xz --wildcards \
+  '*Kconfig*' $top/{Makefile,Kbuild} "$top/arch/um/*" "$top/arch/x86/*" "$top/scripts/*" "$top/include/*" "$top/crypto/*" \
+  "$top/kernel/*" "$top/lib/*" "$top/init/*" "$top/certs/*" "$top/tools/include/*" "$top/tools/build/*" "$top/tools/scripts/*"
+(
+  cd apt/source
+  export ARCH=um SUBARCH=x86_64
+  zcat ../package/usr/share/doc/user-mode-linux/config.gz > .config
+  printf 'CONFIG_%s\n' ASYMMETRIC_KEY_TYPE=m ASYMMETRIC_PUBLIC_KEY_SUBTYPE=m X509_CERTIFICATE_PARSER=m CRYPTO_ECDSA=m \
+    'LOCALVERSION=""' DEBUG_INFO_NONE=y >> .config
+  # For the release that the package was built of, and without SELinux's tools. The type of keys is no module by itself,
+  # and the one function that it calls and that is not exported says no to every link.
+  sed --in-place "s/^SUBLEVEL = .*/SUBLEVEL = ${release##*.}/" Makefile
+  sed --in-place '/SECURITY_SELINUX/d' scripts/Makefile
+  sed --in-place '/^menuconfig ASYMMETRIC_KEY_TYPE/{n;s/bool/tristate/}' crypto/asymmetric_keys/Kconfig
+  sed --in-place 's/restrict_link_reject/reject_link/' include/keys/system_keyring.h
+  {
+    printf '#include <linux/key.h>\n#include <linux/errno.h>\n#include <linux/module.h>\n'
+    printf 'static int reject_link(struct key *a, const struct key_type *b, const union key_payload *c, struct key *d)\n'
+    printf '{ return -EPERM; }\nMODULE_LICENSE("GPL");\n'
+    cat crypto/asymmetric_keys/asymmetric_type.c
+  } > type.c
+  # The kernel stopped when a key was freed: here none ever is.
+  sed '/\.destroy.*= asymmetric_key_destroy/d' type.c > crypto/asymmetric_keys/asymmetric_type.c
+  make --silent olddefconfig
+  make --silent modules_prepare
+  make --silent KBUILD_MODPOST_WARN=1 crypto/{asymmetric_keys/{asymmetric_keys,public_key,x509_key_parser},ecdsa_generic}.ko
+  cp crypto/asymmetric_keys/{asymmetric_keys,public_key,x509_key_parser}.ko crypto/ecdsa_generic.ko \
+    "$out.partly/lib/modules/$release/kernel/crypto"
+)
+# Four fifths of the modules are for debuggers.
+find lib/modules -name '*.ko' -exec strip --strip-debug {} +
+PATH=$PATH:/sbin depmod --basedir . "$release"
+
+# The loader is found from the folder it is started in. In the program each byte must stay in its place.
+from=/lib64/ld-linux-x86-64.so.2 to=./ld.so
+zeros=$(printf '\\x00%.0s' $(seq $((${#from} - ${#to}))))
+LC_ALL=C sed "s|$from\\x00|$to$zeros\\x00|" apt/package/usr/bin/linux.uml > linux
+chmod +x linux
+ln -s "$(realpath "$image/lib64/ld-linux-x86-64.so.2")" ld.so
+ln -s "$image/usr/lib/x86_64-linux-gnu" lib/host
+LD_LIBRARY_PATH=lib/host ./linux --version >/dev/null
+rm -r apt ./*.deb
+mv "$out.partly" "$out"

@@ -1,0 +1,206 @@
+"""A bare host becomes the monitor of a site: people and hosts get in by what they have, and no one else."""
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+import yaml
+from lab import site
+from monitor_pages import Pages
+
+PASSPHRASE = "a passphrase for tests"
+UNITS = ["prometheus-node-exporter", "prometheus", "prometheus-alertmanager"]
+CONFIGURATION = "/etc/slipway-monitoring"
+UP = """
+- name: Make a monitor
+  hosts: all
+  become: true
+  roles:
+    - role: site
+    - role: monitoring
+"""
+DOWN = """
+- name: Remove the monitor
+  hosts: all
+  become: true
+  vars: {site_state: leaving, monitoring_state: absent}
+  roles:
+    - role: monitoring
+
+- name: Give the host back
+  hosts: all
+  become: true
+  vars: {site_state: absent}
+  roles:
+    - role: site
+"""
+AGENT, PERSON = "9100/metrics", "9090/api/v1/"
+
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(os.geteuid() != 0, reason="hosts of their own need root"),
+]
+
+
+class Monitor(Pages):
+    """The host, and what the operator's machine has to reach it."""
+
+    def __init__(self, lab):
+        self.lab, self.host = lab, lab.hosts["watcher"]
+        super().__init__(self.host.address, lab.inventory.parent / "secrets", PASSPHRASE)
+        self.up, self.down = lab.folder / "up.yml", lab.folder / "down.yml"
+        self.up.write_text(UP)
+        self.down.write_text(DOWN)
+
+    def play(self, playbook, *options, check=True, **variables):
+        return self.lab.play(playbook, "--extra-vars", json.dumps(variables), *options, check=check)
+
+
+def certify(monitor):
+    """What role `certificates` leaves behind: the site's CA, and the host's certificate and key."""
+    secrets, host = monitor.secrets, monitor.host
+    secrets.mkdir(mode=0o700)
+    names = f"subjectAltName=DNS:watcher,IP:{monitor.address}\nextendedKeyUsage=serverAuth,clientAuth\n"
+    (secrets / "names").write_text(names)
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc"
+    for command in (
+        f"req -x509 {key} -subj /CN=authority -days 3650 -keyout ca.key -out ca.pem",
+        f"req {key} -subj /CN=watcher -keyout host.key -out host.csr",
+        "x509 -req -in host.csr -CA ca.pem -CAkey ca.key -days 397 -extfile names -out host.pem",
+    ):
+        subprocess.run(["openssl", *command.split()], cwd=secrets, check=True, capture_output=True)
+    host.run("groupadd", "--system", "slipway-pki")
+    host.run("install", "--directory", "--group=slipway-pki", "--mode=750", "/etc/slipway-pki")
+    for name in ("ca.pem", "host.pem", "host.key"):
+        (host.root / "etc/slipway-pki" / name).write_bytes((secrets / name).read_bytes())
+        host.run("chgrp", "slipway-pki", f"/etc/slipway-pki/{name}")
+        host.run("chmod", "640", f"/etc/slipway-pki/{name}")
+
+
+@pytest.fixture(scope="module")
+def monitor():
+    with pytest.MonkeyPatch.context() as patch, site("monitoring", {"watcher": "bookworm"}) as lab:
+        patch.setenv("SLIPWAY_CA_PASSPHRASE", PASSPHRASE)
+        variables = {"monitoring_scrape_seconds": 1, "monitoring_retention_gib": 1, "trainer_slots": 2}
+        mail = {"monitoring_email": ["ops@example.org"], "monitoring_email_from": "slipway@example.org"}
+        mail |= {"monitoring_smtp": "127.0.0.1:25", "monitoring_webhooks": ["http://127.0.0.1:9/hook"]}
+        lab.write_inventory({"gpu": ["watcher"], "monitor": ["watcher"]}, **variables, **mail)
+        made = Monitor(lab)
+        certify(made)
+        made.dry = made.play(made.up, "--check", check=False)
+        made.first = made.play(made.up)
+        yield made
+
+
+def test_a_dry_run_changes_nothing_and_ends_well(monitor):
+    assert monitor.dry.returncode == 0, monitor.dry.output
+
+
+def test_what_serves_runs_hardened_and_starts_with_the_machine(monitor):
+    for unit in UNITS:
+        assert monitor.host.run("systemctl", "is-active", unit).stdout.strip() == "active"
+        assert monitor.host.run("systemctl", "is-enabled", unit).stdout.strip() == "enabled"
+        rating = monitor.host.run("systemd-analyze", "security", "--threshold=20", unit, check=False)
+        assert rating.returncode == 0, rating.stdout[-200:]
+    assert monitor.host.run("systemctl", "is-active", "slipway-certificates.timer").stdout.strip() == "active"
+
+
+def test_nobody_else_reads_the_configuration(monitor):
+    modes = monitor.host.run("bash", "-c", f"cd {CONFIGURATION} && stat --format='%n %U:%G %a' . * targets/*").stdout
+    for line in modes.splitlines():
+        name, owner, mode = line.split()
+        assert owner == "root:prometheus", line
+        assert mode == ("750" if name in (".", "targets") else "640"), line
+
+
+def test_the_password_is_kept_encrypted_and_is_said_nowhere(monitor):
+    assert (monitor.secrets / "monitoring-password").read_text().startswith("$ANSIBLE_VAULT;")
+    assert (monitor.secrets / "monitoring-password").stat().st_mode & 0o777 == 0o600
+    password = monitor.password
+    assert len(password) == 32
+    assert password not in monitor.first.output
+    arguments = monitor.host.run("bash", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
+    assert "--web.config.file" in arguments
+    assert password not in arguments
+
+
+@pytest.mark.parametrize("port", [9090, 9093])
+def test_people_need_the_password_and_tls(monitor, port):
+    assert monitor.curl(f"{port}/-/ready", "--user", f"slipway:{monitor.password}")[0] == 200
+    assert monitor.curl(f"{port}/-/ready", "--user", "slipway:wrong")[0] == 401
+    assert monitor.curl(f"{port}/-/ready")[0] == 401
+    assert monitor.curl(f"{port}/-/ready", scheme="http")[0] == 400
+    assert monitor.curl(f"{port}/-/ready", "--tls-max", "1.2")[0] == 0
+
+
+def test_only_hosts_of_the_site_get_metrics_of_a_host(monitor):
+    assert monitor.curl(AGENT)[0] == 0
+    pki = "/etc/slipway-pki"
+    tls = ["--cacert", f"{pki}/ca.pem", "--cert", f"{pki}/host.pem", "--key", f"{pki}/host.key"]
+    metrics = monitor.host.run("curl", "--silent", *tls, f"https://{monitor.address}:{AGENT}").stdout
+    assert "node_filesystem_avail_bytes{" in metrics
+    assert monitor.host.run("curl", "--silent", *tls[:2], f"https://{monitor.address}:{AGENT}", check=False).returncode
+
+
+def test_prometheus_collects_what_is_there_and_knows_what_is_not(monitor):
+    monitor.wait("count(up==1)==3")
+    up = {
+        (each["metric"]["job"], each["metric"].get("slot")): each for each in monitor.ask("v1/query?query=up")["result"]
+    }
+    assert {key: each["value"][1] for key, each in up.items()} == {
+        ("node", None): "1", ("prometheus", None): "1", ("alertmanager", None): "1",
+        ("trainer", "0"): "0", ("trainer", "1"): "0",
+    }  # fmt: skip
+    assert {each["metric"]["host"] for each in up.values()} == {"watcher"}
+
+
+def test_the_rules_are_loaded_and_a_trainer_that_is_not_there_is_noticed(monitor):
+    groups = monitor.ask("v1/rules")["groups"]
+    assert [group["name"] for group in groups] == ["runs", "site"]
+    monitor.wait('ALERTS{alertname="TrainerDown"}')
+    alerts = {(each["labels"]["alertname"], each["labels"]["slot"]) for each in monitor.ask("v1/alerts")["alerts"]}
+    assert {("TrainerDown", "0"), ("TrainerDown", "1")} <= alerts
+    managers = monitor.ask("v1/alertmanagers")
+    assert len(managers["activeAlertmanagers"]) == 1
+
+
+def test_the_ends_of_certificates_are_collected(monitor):
+    found = monitor.wait("slipway_certificate_expiry_timestamp_seconds")
+    assert {each["metric"]["file"] for each in found} == {"ca.pem", "host.pem"}
+    days = {each["metric"]["file"]: (float(each["value"][1]) - time.time()) / 86400 for each in found}
+    assert 390 < days["host.pem"] < 400
+
+
+def test_people_are_told_by_all_ways_that_were_asked_for(monitor):
+    config = yaml.safe_load(monitor.host.run("cat", f"{CONFIGURATION}/alertmanager.yml").stdout)
+    (people,) = config["receivers"]
+    assert [each["to"] for each in people["email_configs"]] == ["ops@example.org"]
+    assert config["global"]["smtp_require_tls"] is True
+    code, status = monitor.curl("9093/api/v2/status", "--user", f"slipway:{monitor.password}")
+    assert code == 200
+    assert "ops@example.org" in json.loads(status)["config"]["original"]
+
+
+def test_a_second_application_changes_nothing(monitor):
+    again = monitor.play(monitor.up)
+    assert again.changes() == []
+    assert again.changed == 0
+
+
+def test_what_makes_no_sense_is_refused_before_anything_changes(monitor):
+    said = monitor.play(monitor.up, monitoring_smtp="mail", check=False)
+    assert said.returncode == 2
+    assert 'monitoring_smtp "mail"' in " ".join(said.output.split())
+    assert said.changed == 0
+
+
+def test_the_host_is_given_back_as_it_was(monitor):
+    monitor.play(monitor.down)
+    proof = json.loads((monitor.lab.inventory.parent / "proofs/watcher.json").read_text())
+    assert proof["unexplained"] == []
+    for path in (CONFIGURATION, "/var/lib/slipway-monitoring", "/var/lib/prometheus"):
+        assert monitor.host.run("test", "-e", path, check=False).returncode == 1, path
