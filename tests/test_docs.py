@@ -2,12 +2,14 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from warm_processes import WarmProcess
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -15,8 +17,8 @@ FENCE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ANY_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"\s+# exit code (\d+)$")
 LINK = re.compile(r"\]\(([^)#\s]+)")
-ELSEWHERE = ("docs/metrics.md", "docs/preemption.md", "docs/stores.md")
-"""Pages with servers to start and stop, which have a test of their own."""
+ELSEWHERE = ("docs/cloud.md", "docs/metrics.md", "docs/preemption.md", "docs/stores.md")
+"""Pages with servers to start and stop, or a site, which have a test of their own."""
 
 
 def commands(page):
@@ -32,27 +34,100 @@ def commands(page):
     return found
 
 
+class Made:
+    """What commands made: one that several pages show is run once for each state of the things that it names."""
+
+    def __init__(self, folder):
+        self._folder, self._by_key = folder, {}
+
+    def key(self, command, place, origins):
+        """What decides what a command makes: its words, and where the things are from whose names are among them.
+
+        Args:
+            command: as it is shown.
+            place: the folder in which it is run.
+            origins: of what is there, the keys of the commands that made or changed it last.
+        """
+        return command, *(origins[name] for name in things(place) if name.removeprefix("runs/") in command)
+
+    def again(self, key, place):
+        """Bring what is known of a command to a folder; gives the names of it, none if it is not known."""
+        for name, kept in self._by_key.get(key, {}).items():
+            shutil.rmtree(place / name, ignore_errors=True)
+            copy(kept, place / name)
+        return [*self._by_key.get(key, ())]
+
+    def keep(self, key, place, names):
+        """Remember what a command made."""
+        folder = self._folder / str(len(self._by_key))
+        self._by_key[key] = {name: copy(place / name, folder / name) for name in names}
+
+
+def things(place):
+    """Runs, files and folders in a folder, each with its state."""
+    found = [path for path in place.glob("*") if path.name != "runs"] + [*place.glob("runs/*")]
+    return {
+        str(path.relative_to(place)): {
+            (str(inner), inner.stat().st_size, inner.stat().st_mtime_ns) for inner in [path, *path.rglob("*")]
+        }
+        for path in sorted(found)
+    }
+
+
+def copy(one, other):
+    """Copy a file or a folder; gives the copy."""
+    other.parent.mkdir(parents=True, exist_ok=True)
+    return shutil.copytree(one, other) if one.is_dir() else Path(shutil.copy2(one, other))
+
+
 SHOWN = [page for page in PAGES if commands(page) and str(page.relative_to(ROOT)) not in ELSEWHERE]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return Made(tmp_path_factory.mktemp("made"))
+
+
+def run(command, folder):
+    """Run a command in a folder; gives its exit code and what it printed.
+
+    One of `slipway` alone is forked from a process with its imports done. The shell has those with more in them, and
+    those beside code of a reader's own, which the program itself must find.
+    """
+    is_alone = command.startswith("slipway ") and not set(command) & set("|&;<>$`*?")
+    if is_alone and not any(folder.glob("*.py")) and not any(folder.glob("*/*.py")):
+        process = WarmProcess(shlex.split(command)[1:], folder, dict(os.environ))
+        output, _ = process.communicate()
+        return process.returncode, output
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, env={**os.environ, "PATH": path}
+    )
+    return ran.returncode, ran.stdout + ran.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: str(page.relative_to(ROOT)))
-def test_each_command_works(page, tmp_path):
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+def test_each_command_works(page, tmp_path, made):
+    origins = {}
     for command, expected in commands(page):
         if command.startswith("source "):
             continue  # the test's own process is in the environment already
         if command.startswith("make "):
             # The targets install, or run this very suite: here only that they exist and what they would do.
-            ran = subprocess.run(
-                ["bash", "-c", command.replace("make", "make -n", 1)], cwd=ROOT, capture_output=True, text=True
-            )
+            code, output = run(command.replace("make", "make -n", 1), ROOT)
         else:
-            ran = subprocess.run(
-                ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": path}
-            )
-        assert ran.returncode == expected, f"{command}\n{ran.stdout}\n{ran.stderr}"
+            key, before = made.key(command, tmp_path, origins), things(tmp_path)
+            if names := made.again(key, tmp_path):
+                origins |= dict.fromkeys(names, key)
+                continue
+            code, output = run(command, tmp_path)
+            names = [name for name, state in things(tmp_path).items() if state != before.get(name)]
+            if code == 0 and names:
+                made.keep(key, tmp_path, names)
+            origins |= dict.fromkeys(names, key)
+        assert code == expected, f"{command}\n{output}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -69,7 +144,7 @@ def test_there_is_something_to_run():
 
 def test_make_docs_writes_each_page_that_says_it_is_generated():
     shown = subprocess.run(["make", "-n", "docs"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    written = dict(re.findall(r"python -m (\S+) > (\S+)", shown))
+    written = dict(re.findall(r"python -m (\S+) > (\S+\.md)", shown))
     generated = {
         page: re.search(r"by `python -m ([\w.]+)`; do not edit", page.read_text()) for page in ROOT.glob("docs/**/*.md")
     }

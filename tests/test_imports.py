@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FORBIDDEN = {"envs": {"trainer", "infra", "benchmarks"}, "trainer": {"infra", "benchmarks"}}
+FORBIDDEN = {"envs": {"trainer", "infra", "benchmarks"}, "trainer": {"infra", "benchmarks"}, "infra": {"benchmarks"}}
 LIGHT = (
     *("trainer.bundle", "trainer.cli", "trainer.clouds", "trainer.config", "trainer.logs", "trainer.metrics"),
-    *("trainer.node", "trainer.report"),
+    *("infra", "trainer.node", "trainer.report"),
     *("trainer.run", "trainer.store"),
 )
 LIGHT_ALONE = ("envs", "envs.registry", "envs.parameters", "trainer.backend", "trainer.doctor", "trainer.errors")
