@@ -13,9 +13,9 @@ import subprocess
 
 import pytest
 import yaml
+from capture import Wire
 from lab import site
 from machine import Machine
-from capture import Wire
 
 PASSPHRASE, VOLUME_PASSPHRASE = "correct horse battery", "the passphrase of the volume"
 DEVICE, VOLUME = "/dev/ubdb", "slipway-nas"

@@ -98,7 +98,7 @@ def test_a_release_becomes_a_monitor_and_is_as_it_was_again(suite, tmp_path):
 
 def test_a_bare_trainer_will_do_and_its_python_is_in_the_record_and_goes_with_the_site(tmp_path):
     """It is to be the monitor, too: nothing is asked for at first that roles make later."""
-    from test_check import bundle
+    from test_check_playbook import bundle
     from test_grafana import package
 
     up, down = tmp_path / "up.yml", tmp_path / "down.yml"

@@ -217,4 +217,11 @@ def _client(uri: str) -> Any:
         allowed = f"settings of Google Cloud that can be used; the library says: {error}"
         raise BadInput("store", uri, allowed, "mend GOOGLE_APPLICATION_CREDENTIALS, or unset it") from error
     endpoints.check_encrypted("STORAGE_EMULATOR_HOST", client.api_endpoint)
+    client._http.hooks["response"].append(_read_refusal)
     return client
+
+
+def _read_refusal(response: Any, **_: Any) -> None:
+    """The library leaves the body of a refused download unread: its connection then stays open until it is collected."""
+    if not response.ok:
+        _ = response.content
