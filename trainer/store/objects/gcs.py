@@ -222,6 +222,6 @@ def _client(uri: str) -> Any:
 
 
 def _read_refusal(response: Any, **_: Any) -> None:
-    """The library leaves the body of a refused download unread: its connection then stays open until it is collected."""
+    """The library leaves the body of a refused download unread, and its connection open until that is collected."""
     if not response.ok:
         _ = response.content
