@@ -13,8 +13,8 @@ from trainer.metrics.sinks.tensorboard import TensorBoardSink
 @pytest.fixture
 def read(monkeypatch):
     """Reads scalars as TensorBoard does: tag -> [(step, value)], over all files of a folder."""
-    # TensorBoard reads files with TensorFlow where that is installed; its own code does it as well, 4 s sooner. Only the
-    # name is changed: TensorBoard keeps for ever what it once found, and TensorFlow's summaries ask it, too.
+    # TensorBoard reads files with TensorFlow where that is installed; its own code does it as well, 4 s sooner. Only
+    # the name is changed: TensorBoard keeps for ever what it once found, and TensorFlow's summaries ask it, too.
     stub = importlib.import_module("tensorboard.compat.tensorflow_stub")
     monkeypatch.setattr("tensorboard.compat.tf", stub)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
