@@ -2,21 +2,26 @@
 # kernel.sh FOLDER IMAGE: Debian 13's kernel as a program (user-mode Linux), FOLDER/linux, and FOLDER/lib/modules: Debian's
 # package, unpacked and not installed. This machine may be of another release, so the program takes its libraries from IMAGE,
 # a Debian 13 that `image.sh` made. It must be started in FOLDER, with LD_LIBRARY_PATH=lib/host.
-# That kernel has no asymmetric keys, in which NFS with xprtsec=mtls keeps who a client is: they are built as modules, of
-# Debian's source and by the kernel's own configuration. It needs gcc, make, flex, bison, bc and depmod.
+# That kernel has no asymmetric keys, in which NFS with xprtsec=mtls keeps who a client is: they are built as modules, by the
+# kernel's own configuration and of the very source that it was built of: the key's layout changed within 6.12, and with that
+# of a later one the kernel stopped. It needs gcc, make, flex, bison, bc and depmod.
 set -euo pipefail
 out=$(realpath --canonicalize-missing "$1") image=$(realpath "$2")
 rm -rf "$out" "$out.partly"
 mkdir -p "$out.partly"/{lib,apt/lists/partial,apt/archives/partial}
 cd "$out.partly"
 # Lists of packages apart from this machine's.
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
-${SLIPWAY_DEBIAN_MIRROR:-http://deb.debian.org/debian} trixie main" > apt/sources
+for suite in " trixie" "-security trixie-security"; do
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
+${SLIPWAY_DEBIAN_MIRROR:-http://deb.debian.org/debian}$suite main"
+done > apt/sources
 apt=(apt-get --quiet=2 -o Acquire::Languages=none -o APT::Sandbox::User=root -o "Dir::Cache=$PWD/apt"
   -o "Dir::State=$PWD/apt" -o Dir::State::status=/dev/null -o "Dir::Etc::sourcelist=$PWD/apt/sources"
   -o Dir::Etc::sourceparts=/dev/null)
 "${apt[@]}" update
-"${apt[@]}" download user-mode-linux linux-source-6.12
+"${apt[@]}" download user-mode-linux
+source=$(dpkg-deb --field user-mode-linux_*.deb Built-Using | sed -n 's/^linux (= \(.*\))$/\1/p')
+"${apt[@]}" download "linux-source-6.12=$source"
 for package in *.deb; do dpkg-deb --extract "$package" apt/package; done
 mv apt/package/usr/lib/uml/modules lib/modules
 release=$(basename lib/modules/*)
@@ -33,9 +38,8 @@ tar --extract --directory=apt/source --strip-components=1 --file=apt/package/usr
   zcat ../package/usr/share/doc/user-mode-linux/config.gz > .config
   printf 'CONFIG_%s\n' ASYMMETRIC_KEY_TYPE=m ASYMMETRIC_PUBLIC_KEY_SUBTYPE=m X509_CERTIFICATE_PARSER=m CRYPTO_ECDSA=m \
     'LOCALVERSION=""' DEBUG_INFO_NONE=y >> .config
-  # For the release that the package was built of, and without SELinux's tools. The type of keys is no module by itself,
-  # and the one function that it calls and that is not exported says no to every link.
-  sed --in-place "s/^SUBLEVEL = .*/SUBLEVEL = ${release##*.}/" Makefile
+  # Without SELinux's tools. The type of keys is no module by itself, and the one function that it calls and that is not
+  # exported says no to every link.
   sed --in-place '/SECURITY_SELINUX/d' scripts/Makefile
   sed --in-place '/^menuconfig ASYMMETRIC_KEY_TYPE/{n;s/bool/tristate/}' crypto/asymmetric_keys/Kconfig
   sed --in-place 's/restrict_link_reject/reject_link/' include/keys/system_keyring.h
@@ -45,8 +49,7 @@ tar --extract --directory=apt/source --strip-components=1 --file=apt/package/usr
     printf '{ return -EPERM; }\nMODULE_LICENSE("GPL");\n'
     cat crypto/asymmetric_keys/asymmetric_type.c
   } > type.c
-  # The kernel stopped when a key was freed: here none ever is.
-  sed '/\.destroy.*= asymmetric_key_destroy/d' type.c > crypto/asymmetric_keys/asymmetric_type.c
+  mv type.c crypto/asymmetric_keys/asymmetric_type.c
   make --silent olddefconfig
   make --silent modules_prepare
   make --silent KBUILD_MODPOST_WARN=1 crypto/{asymmetric_keys/{asymmetric_keys,public_key,x509_key_parser},ecdsa_generic}.ko
