@@ -4,30 +4,34 @@ The kernel is Linux 6.12 of Debian 13 as a program. Disks are files of this mach
 both are searched for a marker, and both are searched where it must be found, so that to find nothing says something.
 """
 
-import contextlib
 import functools
-import json
-import mmap
 import os
 import subprocess
 
+import kernel
 import pytest
-import yaml
-from capture import Wire
+from kernel_nas import (
+    AS_SITE,
+    BACKUP,
+    DEVICE,
+    MARKER,
+    OPEN,
+    PACKAGES,
+    SERVED,
+    STORE,
+    TIMES,
+    VOLUME,
+    VOLUME_PASSPHRASE,
+    Nas,
+    carry,
+    on_disk,
+    opens,
+    stranger,
+    unmounted,
+    write,
+)
 from lab import site
 from machine import Machine
-
-PASSPHRASE, VOLUME_PASSPHRASE = "correct horse battery", "the passphrase of the volume"
-DEVICE, VOLUME = "/dev/ubdb", "slipway-nas"
-SERVED, STORE, OPEN = "/srv/slipway-nas/slipway", "/srv/slipway", "/srv/open"
-MARKER = b"marker-that-must-not-be-seen-in-clear\n"
-TIMES = 2000
-PACKAGES = [
-    *("nfs-kernel-server", "ktls-utils", "cryptsetup-bin", "quota", "e2fsprogs"),
-    *("nfs-common", "python3-cryptography", "openssl"),
-]
-"""Of the roles, which find them."""
-AS_SITE = ["setpriv", "--reuid=64000", "--regid=64000", "--clear-groups"]
 
 pytestmark = [
     pytest.mark.deep,
@@ -35,40 +39,6 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(os.geteuid() != 0, reason="machines of their own need root"),
 ]
-
-
-class Nas:
-    """The two machines, and playbooks of the roles."""
-
-    def __init__(self, lab):
-        self.lab, self.nas, self.trainer = lab, lab.hosts["nas-1"], lab.hosts["gpu-1"]
-        self.secrets = lab.inventory.parent / "secrets"
-        lab.write_inventory(
-            {"nas": ["nas-1"], "gpu": ["gpu-1"]},
-            nas_transport="xprtsec", nas_server_device=DEVICE, nas_server_key="file", nas_server_quota_gib=1,
-        )  # fmt: skip
-
-    def play(self, name, *plays, check=True, **variables):
-        """Apply roles to hosts: of each play the hosts, and the roles."""
-        path = self.lab.folder / f"{name}.yml"
-        # Facts take long, and roles ask for few of them.
-        facts = {"gather_facts": True, "gather_subset": ["!all"]}
-        written = [{"name": hosts, "hosts": hosts, "become": True, **facts, "roles": roles} for hosts, roles in plays]
-        path.write_text(yaml.safe_dump(written, sort_keys=False))
-        extra = json.dumps({"certificates_passphrase": PASSPHRASE, **variables})
-        return self.lab.play(path, "--extra-vars", extra, check=check)
-
-    def up(self, **keys):
-        return self.play("up", ("nas:gpu", ["certificates"]), ("nas", ["nas_server"]), ("gpu", ["nas_client"]), **keys)
-
-    def mount(self, *options, what=SERVED):
-        """Try to mount a folder of the NAS on the trainer; unmounted at once where that worked."""
-        given = ",".join(("vers=4.2", "proto=tcp", "soft", "timeo=50", "retrans=1", "retry=0", *options))
-        source = f"{self.nas.address}:{what}"
-        tried = self.trainer.run("timeout", "90", "mount", "-t", "nfs4", "-o", given, source, "/mnt", check=False)
-        if not tried.returncode:
-            self.trainer.run("umount", "/mnt")
-        return tried
 
 
 @pytest.fixture(scope="module")
@@ -82,57 +52,9 @@ def nas():
     ):
         patch.setenv("SLIPWAY_NAS_PASSPHRASE", VOLUME_PASSPHRASE)
         made = Nas(lab)
+        made.nas.run("install", "-d", "-m", "0700", BACKUP)
         made.up()
         yield made
-
-
-@contextlib.contextmanager
-def unmounted(nas):
-    """While the trainer has nothing of the NAS: mounts of one server share a connection, so one more tells nothing."""
-    units = ["slipway-nas-watch.timer", "srv-slipway.automount"]
-    nas.trainer.run("systemctl", "stop", *units, "srv-slipway.mount")
-    try:
-        yield
-    finally:
-        nas.trainer.run("systemctl", "start", *units)
-
-
-def write(machine, path):
-    """Write a file full of markers, as the site's user."""
-    script = f"import os\nwith open({path!r}, 'wb') as f: f.write({MARKER!r} * {TIMES}); os.fsync(f.fileno())"
-    machine.run(*AS_SITE, "python3", "-c", script)
-
-
-def carry(nas, folder, there):
-    """Write a file full of markers on the trainer and read it again, both over the wire; what passed there.
-
-    Args:
-        folder: where the trainer has the NAS's folder.
-        there: that folder on the NAS.
-    """
-    with Wire(nas.trainer.wire) as wire:
-        write(nas.trainer, f"{folder}/marked")
-        nas.trainer.run("sh", "-c", "echo 3 > /proc/sys/vm/drop_caches")
-        here = nas.trainer.run(*AS_SITE, "sha256sum", f"{folder}/marked").stdout.split()[0]
-    assert here == nas.nas.run("sha256sum", f"{there}/marked").stdout.split()[0]
-    # It did pass here, both ways: by NFS's port.
-    assert len(wire.seen) > 2 * TIMES * len(MARKER)
-    assert (2049).to_bytes(2, "big") in wire.seen
-    return bytes(wire.seen)
-
-
-def on_disk(disk):
-    """Whether a disk has a marker anywhere."""
-    with disk.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
-        return content.find(MARKER) >= 0
-
-
-def opens(nas, passphrase):
-    """Whether a passphrase opens the volume."""
-    command = f"printf %s '{passphrase}' | cryptsetup open --test-passphrase --key-file=- {DEVICE}"
-    tried = nas.nas.run("bash", "-c", command, check=False)
-    assert tried.returncode in (0, 2), tried.stderr  # 2: no key available with this passphrase
-    return not tried.returncode
 
 
 def test_the_kernels_are_real(nas):
@@ -180,32 +102,6 @@ def test_a_mount_in_clear_or_without_a_certificate_is_refused(nas):
             assert refused.returncode == 32, options
             assert "Operation not permitted" in refused.stderr
         assert nas.mount("xprtsec=mtls").returncode == 0
-
-
-@contextlib.contextmanager
-def stranger(nas, machine, name, folder):
-    """While a machine shows a certificate with the right names that another authority has signed."""
-    stem = nas.lab.folder / "stranger"
-    names = f"subjectAltName=DNS:{name},IP:{machine.address}"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-keyout", f"{stem}.key", "-out", f"{stem}.pem", "-subj", f"/CN={name}", "-addext", names,
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    for end in ("key", "pem"):
-        content = stem.with_suffix(f".{end}").read_text()
-        machine.run("sh", "-c", f"umask 077; printf %s '{content}' > /root/stranger.{end}")
-    conf = f"{folder}/tlshd.conf"
-    machine.run("cp", "-p", conf, "/root/tlshd.conf")
-    machine.run("sed", "-i", "s|=/etc/slipway-pki/host[.]|=/root/stranger.|", conf)
-    machine.run("systemctl", "restart", "tlshd")
-    try:
-        yield
-    finally:
-        machine.run("cp", "-p", "/root/tlshd.conf", conf)
-        machine.run("systemctl", "restart", "tlshd")
 
 
 def test_a_strangers_certificate_is_refused(nas):
@@ -263,6 +159,29 @@ def test_only_the_passphrase_opens_the_volume(nas, monkeypatch):
     assert refused.changed == 0
 
 
+def bring_header(nas):
+    """Copy the header that the operator's machine keeps to the NAS."""
+    copy = nas.secrets / f"nas-1-{VOLUME}.luks-header"
+    subprocess.run(["scp", "-q", "-F", nas.lab.ssh_config, copy, f"admin@{nas.nas.address}:header"], check=True)
+
+
+def test_a_lost_key_and_a_damaged_header_are_made_good_as_the_page_says(nas):
+    write(nas.trainer, f"{STORE}/safe")
+    nas.nas.run("rm", "/etc/slipway-nas/volume.key")
+    nas.nas.run("sync")
+    nas.nas.crash()
+    with nas.nas.data.open("r+b") as disk:
+        disk.write(bytes(2 * 16384))  # both copies that LUKS2 has on the disk
+    nas.nas.boot()
+    assert nas.nas.run("cryptsetup", "isLuks", DEVICE, check=False).returncode
+    assert nas.nas.run("exportfs").stdout == ""
+    bring_header(nas)
+    nas.nas.run("cryptsetup", "luksHeaderRestore", "--batch-mode", "--header-backup-file=/home/admin/header", DEVICE)
+    nas.up()
+    nas.nas.run("cryptsetup", "open", "--test-passphrase", "--key-file=/etc/slipway-nas/volume.key", DEVICE)
+    assert nas.trainer.run(*AS_SITE, "timeout", "240", "head", "-n1", f"{STORE}/safe").stdout.encode() == MARKER
+
+
 def test_a_training_goes_on_after_a_power_cut_of_the_nas(nas):
     write(nas.trainer, f"{STORE}/kept")
     nas.nas.crash()
@@ -271,6 +190,25 @@ def test_a_training_goes_on_after_a_power_cut_of_the_nas(nas):
     found = nas.trainer.run(*AS_SITE, "timeout", "240", "head", "-n1", f"{STORE}/kept")
     assert found.stdout.encode() == MARKER
     assert "xprtsec=mtls" in nas.trainer.run("findmnt", "-n", "--real", "-o", "OPTIONS", STORE).stdout
+
+
+def test_a_dead_disk_is_replaced_and_the_backup_restored_as_the_page_says(nas):
+    assert "1 copies" in nas.nas.run("slipway-nas-backup", "make").stdout
+    write(nas.trainer, f"{STORE}/since")
+    nas.nas.crash()
+    kernel.empty(nas.nas.data)
+    nas.nas.boot()
+    nas.up()
+    assert nas.nas.run("ls", SERVED).stdout == ""
+    nas.nas.run("slipway-nas-backup", "restore", "latest")
+    assert f"is the same as {SERVED}" in nas.nas.run("slipway-nas-backup", "verify", "latest").stdout
+    # The trainer's mount is stale, and is made anew by itself.
+    again = f"until head -n1 {STORE}/kept; do sleep 2; done"
+    assert nas.trainer.run(*AS_SITE, "timeout", "240", "sh", "-c", again).stdout.encode() == MARKER
+    assert not nas.trainer.run(*AS_SITE, "ls", STORE).stdout.count("since")
+    bring_header(nas)
+    of_copy, of_disk = (nas.nas.run("cryptsetup", "luksUUID", each).stdout for each in ("/home/admin/header", DEVICE))
+    assert of_copy == of_disk
 
 
 def down(nas, **variables):
