@@ -154,14 +154,19 @@ class Site:
         self.folder, self.network, self.hosts, self.shared = folder, network, hosts, folder / "shared"
         self.inventory = folder / "inventory/hosts.yml"
         self.inventory.parent.mkdir()
-        known = folder / "known_hosts"
-        keys = [(host, host.root / "etc/ssh/ssh_host_ed25519_key.pub") for host in hosts.values()]
-        known.write_text("".join(f"{host.address} {' '.join(key.read_text().split()[:2])}\n" for host, key in keys))
+        self._known = folder / "known_hosts"
+        self.know_hosts()
         self.ssh_config = folder / "ssh_config"
         self.ssh_config.write_text(
-            f"Host *\n  User admin\n  IdentityFile {network.key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n"
+            f"Host *\n  User admin\n  IdentityFile {network.key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {self._known}\n"
             "  HostKeyAlgorithms ssh-ed25519\n  StrictHostKeyChecking yes\n"
         )
+
+    def know_hosts(self):
+        """Take the keys by which hosts show who they are, as they are now."""
+        keys = [(host, host.root / "etc/ssh/ssh_host_ed25519_key.pub") for host in self.hosts.values()]
+        lines = (f"{host.address} {' '.join(key.read_text().split()[:2])}\n" for host, key in keys)
+        self._known.write_text("".join(lines))
 
     def write_inventory(self, groups, **variables):
         """Write the inventory: the hosts of each group, and variables of all.
@@ -420,6 +425,14 @@ class Host:
         """As if its power were cut: nothing of it gets to say a word. What was written is there for the next boot."""
         os.kill(self.leader, signal.SIGKILL)  # with process 1 go all others of its namespace
         self.process.wait()
+
+    def reinstall(self):
+        """As if it had a new disk: the bare system, which shows itself by other keys of SSH."""
+        self.crash()
+        subprocess.run(["umount", "--lazy", self.root], check=True)
+        for each in (self.root, self.upper, self.folder / "work"):
+            shutil.rmtree(each)
+        self.__enter__()
 
     def _join(self):
         """Write what an installer would have: the network, a key for `admin`, and how apt gets its packages."""

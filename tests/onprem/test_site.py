@@ -255,6 +255,20 @@ def test_an_alert_fires_when_a_trainer_is_stopped(whole):
     whole.hosts["gpu-2"].run("systemctl", "start", "slipway-worker@0.service")
 
 
+def test_trainings_go_on_without_the_monitor_which_is_made_anew_as_its_page_says(whole):
+    monitor = whole.hosts["monitor-1"]
+    monitor.crash()
+    submit(whole, "alone", {**TINY, "budget.env_steps": 1024})
+    wait(whole, lambda each: each["alone"]["state"] == "done")
+    monitor.reinstall()
+    whole.know_hosts()
+    onprem(whole, "up", "--yes", "--json")
+    pages = Pages(monitor.address, whole.inventory.parent / "secrets", PASSPHRASE)
+    for host in HOSTS:
+        pages.wait(f'up{{host="{host}"}} == 1', 120)
+    assert pages.ask("v1/query?query=up==0")["result"] == []
+
+
 def test_teardown_wants_the_name_of_the_site(whole):
     before = {name: host.run("dpkg", "-l").stdout for name, host in whole.hosts.items()}
     onprem(whole, "down", "--json", code=2)
