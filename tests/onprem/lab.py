@@ -158,8 +158,8 @@ class Site:
         self.know_hosts()
         self.ssh_config = folder / "ssh_config"
         self.ssh_config.write_text(
-            f"Host *\n  User admin\n  IdentityFile {network.key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {self._known}\n"
-            "  HostKeyAlgorithms ssh-ed25519\n  StrictHostKeyChecking yes\n"
+            f"Host *\n  User admin\n  IdentityFile {network.key}\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {self._known}\n  HostKeyAlgorithms ssh-ed25519\n  StrictHostKeyChecking yes\n"
         )
 
     def know_hosts(self):
