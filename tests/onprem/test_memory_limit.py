@@ -89,5 +89,6 @@ def test_a_training_that_takes_too_much_memory_is_ended_alone(unit, tmp_path):
     limit = f"MemoryMax={LIMIT_MIB << 20}"
     assert small == f"32 ExecMainStatus=0 {limit} NRestarts=0 Result=success "
     # systemd may count the restart that it refuses: five were killed in any case.
-    assert re.fullmatch(rf"300 ExecMainStatus=9 {limit} NRestarts=[45] Result=oom-kill ", big)
+    # And on a busy machine it sees the end before the kernel tells it why; the kernel's own count follows.
+    assert re.fullmatch(rf"300 ExecMainStatus=9 {limit} NRestarts=[45] Result=(oom-kill|signal) ", big)
     assert rest == ["journal 0", "killed 5", "bystander active"]

@@ -91,7 +91,7 @@ class Nas:
             before, after = (
                 [{"command": command, "changed_when": False} for command in each] for each in around or ([], [])
             )
-            look = {"include_role": {"name": role, "tasks_from": "preflight"}, "vars": variables}
+            look = {"include_role": {"name": role, "tasks_from": "preflight"}, "vars": {"certificates_passphrase": PASSPHRASE, **variables}}
             kept = (
                 "{{ said | default([]) + [(ansible_failed_result.results | default([ansible_failed_result])"
                 " | selectattr('failed', 'defined') | selectattr('failed') | map(attribute='msg') | join(' '))] }}"
@@ -108,7 +108,8 @@ class Nas:
         write = {"copy": written, "delegate_to": "localhost", "become": False, "changed_when": False}
         hosts = list(dict.fromkeys(case[0] for case in cases))
         plays.append((":".join(hosts), {"tasks": [write], "gather_facts": False}))
-        done = self.play(self.playbook("look", *plays), site_recorded=True)
+        # As variables of a task, and not of the command: those would go before what a case gives.
+        done = self.lab.play(self.playbook("look", *plays), "--extra-vars", '{"site_recorded": true}')
         assert done.changed == 0, done.changes()
         said = {host: iter(json.loads((self.lab.folder / f"said-{host}").read_text())) for host in hosts}
         return [" ".join(next(said[case[0]]).split()) for case in cases]
