@@ -91,7 +91,8 @@ class Nas:
             before, after = (
                 [{"command": command, "changed_when": False} for command in each] for each in around or ([], [])
             )
-            look = {"include_role": {"name": role, "tasks_from": "preflight"}, "vars": {"certificates_passphrase": PASSPHRASE, **variables}}
+            given = {"certificates_passphrase": PASSPHRASE, **variables}
+            look = {"include_role": {"name": role, "tasks_from": "preflight"}, "vars": given}
             kept = (
                 "{{ said | default([]) + [(ansible_failed_result.results | default([ansible_failed_result])"
                 " | selectattr('failed', 'defined') | selectattr('failed') | map(attribute='msg') | join(' '))] }}"
@@ -109,7 +110,8 @@ class Nas:
         hosts = list(dict.fromkeys(case[0] for case in cases))
         plays.append((":".join(hosts), {"tasks": [write], "gather_facts": False}))
         # As variables of a task, and not of the command: those would go before what a case gives.
-        done = self.lab.play(self.playbook("look", *plays), "--extra-vars", '{"site_recorded": true}')
+        options = ["--extra-vars", '{"site_recorded": true}', "--vault-password-file", self.vault]
+        done = self.lab.play(self.playbook("look", *plays), *options)
         assert done.changed == 0, done.changes()
         said = {host: iter(json.loads((self.lab.folder / f"said-{host}").read_text())) for host in hosts}
         return [" ".join(next(said[case[0]]).split()) for case in cases]
