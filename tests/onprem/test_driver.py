@@ -12,7 +12,6 @@ ROLE_CHECKS = {"SLIPWAY_CA_PASSPHRASE": "a passphrase of tests", "SLIPWAY_NAS_PA
 PASSWORD = "secret-5d0a7c"
 
 pytestmark = [
-    pytest.mark.deep,
     pytest.mark.slow,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(os.geteuid() != 0, reason="hosts of their own need root"),

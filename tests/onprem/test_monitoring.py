@@ -39,7 +39,6 @@ DOWN = """
 AGENT, PERSON = "9100/metrics", "9090/api/v1/"
 
 pytestmark = [
-    pytest.mark.deep,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="hosts of their own need root"),

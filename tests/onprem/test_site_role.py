@@ -15,7 +15,6 @@ RECORD = "/var/lib/slipway-site"
 EXCEPTIONS = json.loads((HERE.parents[1] / "ansible/roles/site/files/exceptions.json").read_text())
 
 pytestmark = [
-    pytest.mark.deep,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="hosts of their own need root"),
