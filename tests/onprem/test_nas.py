@@ -291,7 +291,7 @@ def test_an_expired_certificate_is_renewed(nas):
     assert not nas.verifies("gpu-1", by="nas-1")
     assert host.run("systemctl", "start", "slipway-pki-end.service", check=False).returncode != 0
     assert host.run("systemctl", "restart", "slipway-pki.service", check=False).returncode != 0
-    host.run("systemctl", "restart", "slipway-nas-tunnel.service")  # as after a restart of the host: it shows the old one
+    host.run("systemctl", "restart", "slipway-nas-tunnel.service")  # as after a restart of the host
     shown = host.properties("slipway-nas-tunnel.service")["ExecMainStartTimestampMonotonic"]
     assert nas.play(nas.certificates, limit="gpu-1").changed
     assert nas.verifies("gpu-1", by="nas-1")
