@@ -427,8 +427,7 @@ class Host:
         self.process.wait()
 
     def reinstall(self):
-        """As if it had a new disk: the bare system, which shows itself by other keys of SSH."""
-        self.crash()
+        """As if one that is off got a new disk: the bare system, which shows itself by other keys of SSH."""
         subprocess.run(["umount", "--lazy", self.root], check=True)
         for each in (self.root, self.upper, self.folder / "work"):
             shutil.rmtree(each)

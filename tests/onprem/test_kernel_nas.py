@@ -174,12 +174,15 @@ def test_a_lost_key_and_a_damaged_header_are_made_good_as_the_page_says(nas):
         disk.write(bytes(2 * 16384))  # both copies that LUKS2 has on the disk
     nas.nas.boot()
     assert nas.nas.run("cryptsetup", "isLuks", DEVICE, check=False).returncode
-    assert nas.nas.run("exportfs").stdout == ""
+    # Without the volume nothing is served.
+    assert nas.nas.run("findmnt", "/srv/slipway-nas", check=False).returncode
+    assert nas.trainer.run(*AS_SITE, "timeout", "20", "ls", STORE, check=False).returncode
     bring_header(nas)
     nas.nas.run("cryptsetup", "luksHeaderRestore", "--batch-mode", "--header-backup-file=/home/admin/header", DEVICE)
     nas.up()
     nas.nas.run("cryptsetup", "open", "--test-passphrase", "--key-file=/etc/slipway-nas/volume.key", DEVICE)
-    assert nas.trainer.run(*AS_SITE, "timeout", "240", "head", "-n1", f"{STORE}/safe").stdout.encode() == MARKER
+    again = f"until head -n1 {STORE}/safe; do sleep 2; done"
+    assert nas.trainer.run(*AS_SITE, "timeout", "240", "sh", "-c", again).stdout.encode() == MARKER
 
 
 def test_a_training_goes_on_after_a_power_cut_of_the_nas(nas):
@@ -193,6 +196,7 @@ def test_a_training_goes_on_after_a_power_cut_of_the_nas(nas):
 
 
 def test_a_dead_disk_is_replaced_and_the_backup_restored_as_the_page_says(nas):
+    write(nas.trainer, f"{STORE}/kept")
     assert "1 copies" in nas.nas.run("slipway-nas-backup", "make").stdout
     write(nas.trainer, f"{STORE}/since")
     nas.nas.crash()
