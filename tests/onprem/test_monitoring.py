@@ -59,9 +59,9 @@ class Monitor(Pages):
         return self.lab.play(playbook, "--extra-vars", json.dumps(variables), *options, check=check)
 
 
-def certify(monitor):
-    """What role `certificates` leaves behind: the site's CA, and the host's certificate and key."""
-    secrets, host = monitor.secrets, monitor.host
+def sign(monitor):
+    """What role `certificates` leaves behind on the operator's machine: the site's CA, and what it signed."""
+    secrets = monitor.secrets
     secrets.mkdir(mode=0o700)
     names = f"subjectAltName=DNS:watcher,IP:{monitor.address}\nextendedKeyUsage=serverAuth,clientAuth\n"
     (secrets / "names").write_text(names)
@@ -72,6 +72,11 @@ def certify(monitor):
         "x509 -req -in host.csr -CA ca.pem -CAkey ca.key -days 397 -extfile names -out host.pem",
     ):
         subprocess.run(["openssl", *command.split()], cwd=secrets, check=True, capture_output=True)
+
+
+def certify(monitor):
+    """What it leaves behind on the host: the CA, its certificate and its key."""
+    secrets, host = monitor.secrets, monitor.host
     host.run("groupadd", "--system", "slipway-pki")
     host.run("install", "--directory", "--group=slipway-pki", "--mode=750", "/etc/slipway-pki")
     for name in ("ca.pem", "host.pem", "host.key"):
@@ -89,6 +94,7 @@ def monitor():
         mail |= {"monitoring_smtp": "127.0.0.1:25", "monitoring_webhooks": ["http://127.0.0.1:9/hook"]}
         lab.write_inventory({"gpu": ["watcher"], "monitor": ["watcher"]}, **variables, **mail)
         made = Monitor(lab)
+        sign(made)
         certify(made)
         made.dry = made.play(made.up, "--check", check=False)
         made.first = made.play(made.up)
@@ -195,6 +201,16 @@ def test_what_makes_no_sense_is_refused_before_anything_changes(monitor):
     assert said.returncode == 2
     assert 'monitoring_smtp "mail"' in " ".join(said.output.split())
     assert said.changed == 0
+
+
+def test_a_monitor_with_a_new_disk_is_made_anew_with_the_passwords_that_there_were(monitor):
+    monitor.host.crash()
+    monitor.host.reinstall()
+    monitor.lab.know_hosts()
+    assert monitor.curl("9090/-/healthy")[0] == 0
+    certify(monitor)
+    monitor.play(monitor.up)
+    monitor.wait("count(up==1)==3")
 
 
 def test_the_host_is_given_back_as_it_was(monitor):
