@@ -145,6 +145,24 @@ def access_logs() -> None:
     FakeBucket._log_permissions_enabled_policy = staticmethod(log_permissions_enabled_policy)
 
 
+def instance_profiles() -> None:
+    """Taking a role from an instance profile that no longer has it is refused, where moto fails.
+
+    So a request that is sent a second time, since the answer to the first was lost, does no harm, as with IAM.
+    """
+    from moto.iam.exceptions import NotFoundException
+    from moto.iam.models import IAMBackend
+
+    remove = IAMBackend.remove_role_from_instance_profile
+
+    def remove_role_from_instance_profile(self: Any, profile_name: str, role_name: str) -> None:
+        if self.get_role(role_name) not in self.get_instance_profile(profile_name).roles:
+            raise NotFoundException(f"Instance profile {profile_name} has no role {role_name}.")
+        remove(self, profile_name, role_name)
+
+    IAMBackend.remove_role_from_instance_profile = remove_role_from_instance_profile
+
+
 def launch_templates() -> None:
     """A launch template's own tags are no part of its launch data, where moto keeps them, and they can change."""
     from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateBackend
@@ -294,6 +312,7 @@ AMENDMENTS = (
     addresses,
     athena,
     budgets,
+    instance_profiles,
     launch_templates,
     network_acls,
     policies,

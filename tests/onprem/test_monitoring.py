@@ -166,7 +166,7 @@ def test_prometheus_collects_what_is_there_and_knows_what_is_not(monitor):
 def test_the_rules_are_loaded_and_a_trainer_that_is_not_there_is_noticed(monitor):
     groups = monitor.ask("v1/rules")["groups"]
     assert [group["name"] for group in groups] == ["runs", "site"]
-    monitor.wait('ALERTS{alertname="TrainerDown"}')
+    monitor.wait('count(ALERTS{alertname="TrainerDown"})==2')
     alerts = {(each["labels"]["alertname"], each["labels"]["slot"]) for each in monitor.ask("v1/alerts")["alerts"]}
     assert {("TrainerDown", "0"), ("TrainerDown", "1")} <= alerts
     managers = monitor.ask("v1/alertmanagers")
