@@ -135,6 +135,7 @@ chmod 640 *
 """What role certificates would have made: here a host's certificate that is its own authority."""
 
 pytestmark = [
+    pytest.mark.deep,
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="hosts of their own need root"),

@@ -27,6 +27,7 @@ GONE = [{**PLAY[0], "vars": {"site_state": "leaving", "logs_state": "absent"}}]
 GONE += [{**PLAY[0], "vars": {"site_state": "absent", "site_exceptions": KEPT}, "roles": [{"role": "site"}]}]
 
 pytestmark = [
+    pytest.mark.deep,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="hosts of their own need root"),

@@ -203,6 +203,7 @@ def test_what_makes_no_sense_is_refused_before_anything_changes(monitor):
     assert said.changed == 0
 
 
+@pytest.mark.deep
 def test_a_monitor_with_a_new_disk_is_made_anew_with_the_passwords_that_there_were(monitor):
     monitor.host.crash()
     monitor.host.reinstall()
