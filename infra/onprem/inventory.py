@@ -29,6 +29,8 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _LOCKED = re.compile(r"no vault secrets found|Decryption failed|vault password", re.IGNORECASE)
 _VAULTED = "__ansible_vault"
 EXPRESSION = "{{"
+_KINDS = {"bool": "true or false", "int": "a whole number", "dict": "a mapping"}
+"""Kinds of variables that not every value is of, in words."""
 TYPO = 0.8
 """How like a known variable one that no role knows is, from 0 to 1, to be taken for a slip."""
 
@@ -255,17 +257,28 @@ def _check_variable(
         where = "" if len(without) == len(members) else f" (of {', '.join(without)})"
         allowed = f"{variable.kind}: {variable.meaning}" if variable.meaning else variable.kind
         yield BadInput(f"{variable.name}{where}", MISSING, allowed, "set it in the inventory or its group_vars")
-    if not variable.choices:
-        return
-    wrong = {}
+    wrong: dict[str, str] = {}
     for host in members:
         value = hosts[host].get(variable.name)
         plain = isinstance(value, str | int | float | bool) and EXPRESSION not in str(value)
-        if plain and value not in variable.choices:
-            wrong[str(value)] = host
-    for value, host in wrong.items():
-        near = nearest(value, map(str, variable.choices)) or variable.choices[0]
-        yield BadInput(f"{host}: {variable.name}", value, ", ".join(map(str, variable.choices)), f"write {near}")
+        if plain and (value not in variable.choices if variable.choices else not _is_a(variable.kind, value)):
+            wrong.setdefault(str(value), host)
+    for text, host in wrong.items():
+        allowed = ", ".join(map(str, variable.choices)) or _KINDS[variable.kind]
+        near = nearest(text, map(str, variable.choices)) or next(iter(variable.choices), allowed)
+        yield BadInput(f"{host}: {variable.name}", text, allowed, f"write {near}")
+
+
+def _is_a(kind: str, value: Any) -> bool:
+    """Whether Ansible takes a value for one of a kind, as it will on the hosts: 'yes' is a bool, '3' an int."""
+    from ansible.module_utils.common import validation
+
+    takes = {"bool": validation.check_type_bool, "int": validation.check_type_int, "dict": validation.check_type_dict}
+    try:
+        takes.get(kind, str)(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _unknown(

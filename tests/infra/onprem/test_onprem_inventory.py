@@ -44,6 +44,10 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
         site_state="gone",
         site_opertors=["192.0.2.0/24"],
         site_ports=table,
+        base_audit="maybe",
+        monitoring_scrape_seconds="soon",
+        monitoring_retention_gib="20",
+        base_updates="no",
     )
     with pytest.raises(BadInputs) as raised:
         load(path, "nas,moniter", Passwords())
@@ -57,8 +61,10 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
     assert any(field.endswith("site_operators") for field in fields)
     assert fields["site_opertors"].cure == "write site_operators"
     assert any(field.endswith("site_state") for field in fields)
-    assert "mine" in fields["site_ports.trainer_metrics.port"].allowed
-    assert "site_ports.odd" in fields
+    by_variable = {field.split(": ")[-1]: error for field, error in fields.items()}
+    assert by_variable["monitoring_scrape_seconds"].allowed == "a whole number"
+    assert by_variable["base_audit"].allowed == "true or false"
+    assert not by_variable.keys() & {"monitoring_retention_gib", "base_updates"}
     assert raised.value.exit_code == 2
 
 
