@@ -7,6 +7,7 @@ both are searched for a marker, and both are searched where it must be found, so
 import functools
 import os
 import subprocess
+import time
 
 import kernel
 import pytest
@@ -39,6 +40,14 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(os.geteuid() != 0, reason="machines of their own need root"),
 ]
+
+WRITER = f"""
+number=0
+while number=$((number + 1)); do
+  echo $number >> {STORE}/steps && sync {STORE}/steps && echo $number > /var/tmp/told
+done
+"""
+"""Numbers go to the NAS, one after the other; what it said is written is told here."""
 
 
 @pytest.fixture(scope="module")
@@ -185,13 +194,32 @@ def test_a_lost_key_and_a_damaged_header_are_made_good_as_the_page_says(nas):
     assert nas.trainer.run(*AS_SITE, "timeout", "240", "sh", "-c", again).stdout.encode() == MARKER
 
 
-def test_a_training_goes_on_after_a_power_cut_of_the_nas(nas):
+def told(nas):
+    """The last number that the writer was told is written."""
+    return int(nas.trainer.run("cat", "/var/tmp/told", check=False).stdout or 0)
+
+
+def await_told(nas, number, seconds=300):
+    """Wait until it was told so of that number."""
+    end = time.monotonic() + seconds
+    while told(nas) < number:
+        assert time.monotonic() < end, f"{told(nas)} of {number}"
+        time.sleep(1)
+
+
+def test_who_writes_waits_for_a_nas_that_lost_its_power_and_loses_nothing(nas):
     write(nas.trainer, f"{STORE}/kept")
+    nas.trainer.run("systemd-run", "--quiet", "--unit=writer", *AS_SITE, "sh", "-c", WRITER)
+    await_told(nas, 3)
     nas.nas.crash()
+    before = told(nas)
     nas.nas.boot()
     # Its key file opens the volume, and the trainer's mount is hard: it waits, and mounts nothing anew.
-    found = nas.trainer.run(*AS_SITE, "timeout", "240", "head", "-n1", f"{STORE}/kept")
-    assert found.stdout.encode() == MARKER
+    await_told(nas, before + 3)
+    nas.trainer.run("systemctl", "stop", "writer")
+    numbers = [int(line) for line in nas.nas.run("cat", f"{SERVED}/steps").stdout.split()]
+    assert numbers[: told(nas)] == list(range(1, told(nas) + 1))
+    assert nas.trainer.run(*AS_SITE, "head", "-n1", f"{STORE}/kept").stdout.encode() == MARKER
     assert "xprtsec=mtls" in nas.trainer.run("findmnt", "-n", "--real", "-o", "OPTIONS", STORE).stdout
 
 
