@@ -4,7 +4,6 @@ import json
 import os
 import time
 import urllib.parse
-from pathlib import Path
 
 import pytest
 import yaml
@@ -82,7 +81,7 @@ class LokiLab(Lab):
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     assert (LOKI / "loki").is_file(), f"{LOKI} is missing: make .tools/.loki"
-    with site("loki", {"monitor": "bookworm"}, {LOKI: Path("/srv/loki")}) as made:
+    with site("loki", {"monitor": "bookworm"}, {"/srv/loki": LOKI}) as made:
         made.write_inventory({"gpu": ["monitor"], "monitor": ["monitor"]}, logs_free_gib=1, logs_loki_url=URL)
         made.hosts["gpu-1"] = made.hosts["monitor"]
         lab = LokiLab(made, tmp_path_factory.mktemp("loki"))
@@ -95,7 +94,7 @@ def lab(tmp_path_factory):
 
 
 def test_lines_are_found_by_their_labels(lab):
-    said = [line("a", "one"), line("a", 'two "hü"', Severity.ERROR), line("b", "three")]
+    said = [line("a", "one", ago=1), line("a", 'two "hü"', Severity.ERROR), line("b", "three")]
     lab.say(lab.monitor, "slipway-worker@0.service", "\n".join([*said, "no line"]) + "\n")
     lab.until(lambda: len(lab.ask('{job="slipway"}')) >= 4)
     assert lab.ask('{job="slipway", run_id="a"}') == said[:2]
