@@ -34,6 +34,7 @@ LONG = (
     "envs/test_contract.py",
     "trainer/test_skeleton.py",
     "trainer/agents/test_actor_critic.py",
+    "trainer/test_iteration.py",
 )
 """Files that take minutes. Each goes to one worker; these begin first, so that none is left to the end alone."""
 
