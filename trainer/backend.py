@@ -18,6 +18,9 @@ from pathlib import Path
 
 CACHE_PACKAGES = ("slipway", "tensorflow", "tf-agents", "tf-keras", "tensorflow-probability")
 """What was compiled by other versions of these is not used."""
+COLLECT_AFTER = 100_000
+"""How many objects are made before Python looks for garbage among them. Its default, 700, suits programs that make few:
+to trace a graph makes millions, nearly all of which stay, and a small training spends an eighth of its time looking."""
 
 
 def cache_folder() -> Path:
@@ -74,13 +77,17 @@ def _keep_compiled_graphs() -> None:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """Look for no garbage among what is made here, now or later: modules stay, and to go through them takes seconds."""
+    """Look for no garbage among what is made here, now or later: modules stay, and to go through them takes seconds.
+
+    From then on Python looks less often, too (`COLLECT_AFTER`).
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(COLLECT_AFTER)
         if was_enabled:
             gc.enable()
 

@@ -2,9 +2,10 @@
 # kernel.sh FOLDER IMAGE: Debian 13's kernel as a program (user-mode Linux), FOLDER/linux, and FOLDER/lib/modules: Debian's
 # package, unpacked and not installed. This machine may be of another release, so the program takes its libraries from IMAGE,
 # a Debian 13 that `image.sh` made. It must be started in FOLDER, with LD_LIBRARY_PATH=lib/host.
-# That kernel has no asymmetric keys, in which NFS with xprtsec=mtls keeps who a client is: they are built as modules, by the
-# kernel's own configuration and of the very source that it was built of: the key's layout changed within 6.12, and with that
-# of a later one the kernel stopped. It needs gcc, make, flex, bison, bc and depmod.
+# That kernel lacks what Debian's for machines has: asymmetric keys, in which NFS with xprtsec=mtls keeps who a client is;
+# nftables' tables for IPv4 and IPv6; WireGuard; a TPM, here one that a program plays (swtpm). They are built as modules, by
+# the kernel's own configuration and of the very source that it was built of: the key's layout changed within 6.12, and with
+# that of a later one the kernel stopped. It needs gcc, make, flex, bison, bc and depmod.
 set -euo pipefail
 out=$(realpath --canonicalize-missing "$1") image=$(realpath "$2")
 rm -rf "$out" "$out.partly"
@@ -25,18 +26,23 @@ source=$(dpkg-deb --field user-mode-linux_*.deb Built-Using | sed -n 's/^linux (
 for package in *.deb; do dpkg-deb --extract "$package" apt/package; done
 mv apt/package/usr/lib/uml/modules lib/modules
 release=$(basename lib/modules/*)
+# Its tables of nftables have the bridge's alone, and are built anew.
+rm "lib/modules/$release/kernel/net/netfilter/nf_tables.ko"
+mkdir "lib/modules/$release/kernel/slipway"
 
-# The keys. Of the source, as much as modules need.
+# Of the source, as much as modules need.
 mkdir apt/source
 top=linux-source-6.12
 tar --extract --directory=apt/source --strip-components=1 --file=apt/package/usr/src/$top.tar.xz --wildcards \
   '*Kconfig*' $top/{Makefile,Kbuild} "$top/arch/um/*" "$top/arch/x86/*" "$top/scripts/*" "$top/include/*" "$top/crypto/*" \
-  "$top/kernel/*" "$top/lib/*" "$top/init/*" "$top/certs/*" "$top/tools/include/*" "$top/tools/build/*" "$top/tools/scripts/*"
+  "$top/kernel/*" "$top/lib/*" "$top/init/*" "$top/certs/*" "$top/tools/include/*" "$top/tools/build/*" "$top/tools/scripts/*" \
+  "$top/net/*" $top/drivers/{Makefile,net/Makefile,char/Makefile} "$top/drivers/net/wireguard/*" "$top/drivers/char/tpm/*"
 (
   cd apt/source
   export ARCH=um SUBARCH=x86_64
   zcat ../package/usr/share/doc/user-mode-linux/config.gz > .config
   printf 'CONFIG_%s\n' ASYMMETRIC_KEY_TYPE=m ASYMMETRIC_PUBLIC_KEY_SUBTYPE=m X509_CERTIFICATE_PARSER=m CRYPTO_ECDSA=m \
+    NF_TABLES_{INET,IPV4,IPV6}=y NFT_REJECT_INET=m WIREGUARD=m TCG_TPM=m TCG_VTPM_PROXY=m TCG_TPM2_HMAC=n \
     'LOCALVERSION=""' DEBUG_INFO_NONE=y >> .config
   # Without SELinux's tools. The type of keys is no module by itself, and the one function that it calls and that is not
   # exported says no to every link.
@@ -50,11 +56,16 @@ tar --extract --directory=apt/source --strip-components=1 --file=apt/package/usr
     cat crypto/asymmetric_keys/asymmetric_type.c
   } > type.c
   mv type.c crypto/asymmetric_keys/asymmetric_type.c
+  # One that a program plays needs no memory of devices.
+  sed --in-place '/^menuconfig TCG_TPM/,/^if/s/depends on HAS_IOMEM//' drivers/char/tpm/Kconfig
   make --silent olddefconfig
   make --silent modules_prepare
-  make --silent KBUILD_MODPOST_WARN=1 crypto/{asymmetric_keys/{asymmetric_keys,public_key,x509_key_parser},ecdsa_generic}.ko
-  cp crypto/asymmetric_keys/{asymmetric_keys,public_key,x509_key_parser}.ko crypto/ecdsa_generic.ko \
-    "$out.partly/lib/modules/$release/kernel/crypto"
+  modules=(crypto/{asymmetric_keys/{asymmetric_keys,public_key,x509_key_parser},ecdsa_generic}.ko
+    net/{netfilter/{nf_tables,nft_reject_inet},ipv4/netfilter/nft_reject_ipv4,ipv6/netfilter/nft_reject_ipv6}.ko
+    drivers/net/wireguard/wireguard.ko lib/crypto/lib{curve25519,curve25519-generic,chacha20poly1305}.ko
+    drivers/char/tpm/{tpm,tpm_vtpm_proxy}.ko)
+  make --silent KBUILD_MODPOST_WARN=1 "${modules[@]}"
+  cp "${modules[@]}" "$out.partly/lib/modules/$release/kernel/slipway"
 )
 # Four fifths of the modules are for debuggers.
 find lib/modules -name '*.ko' -exec strip --strip-debug {} +

@@ -20,20 +20,25 @@ PACKAGES = [
     *("nfs-common", "python3-cryptography", "openssl"),
 ]
 """Of the roles, which find them."""
+PORT = 2049
 AS_SITE = ["setpriv", "--reuid=64000", "--regid=64000", "--clear-groups"]
 
 
 class Nas:
-    """The two machines, and playbooks of the roles."""
+    """The two machines, and playbooks of the roles.
 
-    def __init__(self, lab):
+    Args:
+        lab: the site that they are.
+        variables: of the inventory, beside the device and the limit.
+    """
+
+    def __init__(self, lab, **variables):
         self.lab, self.nas, self.trainer = lab, lab.hosts["nas-1"], lab.hosts["gpu-1"]
         self.secrets = lab.inventory.parent / "secrets"
         lab.write_inventory(
             {"nas": ["nas-1"], "gpu": ["gpu-1"]},
-            nas_transport="xprtsec", nas_server_device=DEVICE, nas_server_key="file", nas_server_quota_gib=1,
-            nas_server_backup_target=BACKUP,
-        )  # fmt: skip
+            **{"nas_server_device": DEVICE, "nas_server_key": "file", "nas_server_quota_gib": 1, **variables},
+        )
 
     def play(self, name, *plays, check=True, **variables):
         """Apply roles to hosts: of each play the hosts, and the roles."""
@@ -69,27 +74,43 @@ def unmounted(nas):
         nas.trainer.run("systemctl", "start", *units)
 
 
+def limited(nas):
+    """See that the limit of one GiB holds."""
+
+    def take(name, mib):
+        return nas.trainer.run(*AS_SITE, "fallocate", f"--length={mib}MiB", f"{STORE}/{name}", check=False)
+
+    assert take("most", 900).returncode == 0
+    refused = take("more", 200)
+    assert refused.returncode
+    assert "Disk quota exceeded" in refused.stderr or "No space left on device" in refused.stderr
+    nas.trainer.run(*AS_SITE, "rm", "-f", f"{STORE}/most", f"{STORE}/more")
+    assert take("more", 200).returncode == 0
+    nas.trainer.run(*AS_SITE, "rm", f"{STORE}/more")
+
+
 def write(machine, path):
     """Write a file full of markers, as the site's user."""
     script = f"import os\nwith open({path!r}, 'wb') as f: f.write({MARKER!r} * {TIMES}); os.fsync(f.fileno())"
     machine.run(*AS_SITE, "python3", "-c", script)
 
 
-def carry(nas, folder, there):
+def carry(nas, folder, there, port=PORT):
     """Write a file full of markers on the trainer and read it again, both over the wire; what passed there.
 
     Args:
         folder: where the trainer has the NAS's folder.
         there: that folder on the NAS.
+        port: by which it goes.
     """
     with Wire(nas.trainer.wire) as wire:
         write(nas.trainer, f"{folder}/marked")
         nas.trainer.run("sh", "-c", "echo 3 > /proc/sys/vm/drop_caches")
         here = nas.trainer.run(*AS_SITE, "sha256sum", f"{folder}/marked").stdout.split()[0]
     assert here == nas.nas.run("sha256sum", f"{there}/marked").stdout.split()[0]
-    # It did pass here, both ways: by NFS's port.
+    # It did pass here, both ways.
     assert len(wire.seen) > 2 * TIMES * len(MARKER)
-    assert (2049).to_bytes(2, "big") in wire.seen
+    assert port.to_bytes(2, "big") in wire.seen
     return bytes(wire.seen)
 
 

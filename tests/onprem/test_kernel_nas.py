@@ -25,6 +25,7 @@ from kernel_nas import (
     VOLUME_PASSPHRASE,
     Nas,
     carry,
+    limited,
     on_disk,
     opens,
     stranger,
@@ -60,7 +61,7 @@ def nas():
         ) as lab,
     ):
         patch.setenv("SLIPWAY_NAS_PASSPHRASE", VOLUME_PASSPHRASE)
-        made = Nas(lab)
+        made = Nas(lab, nas_transport="xprtsec", nas_server_backup_target=BACKUP)
         made.nas.run("install", "-d", "-m", "0700", BACKUP)
         made.up()
         yield made
@@ -132,16 +133,7 @@ def test_root_of_a_trainer_is_nobody(nas):
 
 
 def test_the_limit_holds(nas):
-    def take(name, mib):
-        return nas.trainer.run(*AS_SITE, "fallocate", f"--length={mib}MiB", f"{STORE}/{name}", check=False)
-
-    assert take("most", 900).returncode == 0
-    refused = take("more", 200)
-    assert refused.returncode
-    assert "Disk quota exceeded" in refused.stderr
-    nas.trainer.run(*AS_SITE, "rm", "-f", f"{STORE}/most", f"{STORE}/more")
-    assert take("more", 200).returncode == 0
-    nas.trainer.run(*AS_SITE, "rm", f"{STORE}/more")
+    limited(nas)
 
 
 def test_what_is_written_is_encrypted_on_the_disk(nas):

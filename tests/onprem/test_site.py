@@ -50,7 +50,7 @@ def whole(tmp_path_factory):
     variables = {
         "nas_transport": "stunnel", "nas_server_unencrypted": True, "nas_server_start": False, "nas_client_given": True,
         "trainer_wheelhouse": "/srv/wheelhouse", "trainer_gpu": False,
-        "monitoring_scrape_seconds": 1, "monitoring_retention_gib": 1, "logs_rotate_mib": 1, "logs_free_gib": 1,
+        "monitoring_scrape_seconds": 5, "monitoring_retention_gib": 1, "logs_rotate_mib": 1, "logs_free_gib": 1,
         "grafana_source": "deb", "grafana_deb": str(grafana),
         "grafana_deb_sha256": hashlib.sha256(grafana.read_bytes()).hexdigest(),
     }  # fmt: skip

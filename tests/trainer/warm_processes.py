@@ -12,6 +12,7 @@ pyarrow), which takes part in forks by pthread_atfork(3). OpenBLAS would have on
 import atexit
 import contextlib
 import faulthandler
+import gc
 import json
 import os
 import runpy
@@ -175,6 +176,7 @@ def _import_all():
     import trainer.session
     import trainer.stages  # noqa: F401
 
+    gc.freeze()  # in those that are forked, too, nobody looks for garbage among what was imported
     others = [task for task in Path("/proc/self/task").iterdir() if int(task.name) != os.getpid()]
     names = {(task / "comm").read_text().strip() for task in others}
     assert names <= {TAKES_PART}, f"to fork beside these threads may hang: {names}"

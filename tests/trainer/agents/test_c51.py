@@ -137,21 +137,22 @@ def test_actions_are_chosen_by_expected_value_within_the_mask():
 
 
 def test_a_restored_training_goes_on_with_the_same_bits_and_its_model_acts_the_same(tmp_path):
-    straight, first = (training(masked=True, observation_normalisation="running") for _ in range(2))
-    rows = straight.run(2) + straight.run(3)
-    assert [row["gradient_steps"] for row in rows] == [0, 3, 3, 3, 3]
-    begun = first.run(2)
-    saved, window = first.state(), first.window()
-    first.restart(99)
-    first.run(2)
-    first.load(saved, window)
-    assert begun + first.run(3) == rows
-    one, other = first.state(), straight.state()
-    assert one.keys() == other.keys()
-    assert not [name for name in one if one[name].tobytes() != other[name].tobytes()]
+    made = training(masked=True, observation_normalisation="running")
+    begun = made.run(2)
+    saved, window = made.state(), made.window()
+    rows, ended = made.run(3), made.state()
+    assert [row["gradient_steps"] for row in begun + rows] == [0, 3, 3, 3, 3]
+    made.restart(99)
+    made.run(2)
+    made.load(saved, window)
+    # Other numbers of iterations in a call must change nothing.
+    assert made.run(1) + made.run(2) == rows
+    again = made.state()
+    assert again.keys() == ended.keys()
+    assert not [name for name in again if again[name].tobytes() != ended[name].tobytes()]
     observation = np.repeat(np.arange(5, dtype=np.float32), 4)[:, None]
     mask = np.stack([observation[:, 0] > 0, np.ones(20, bool), observation[:, 0] < 4], 1)
-    export.export(first.learner, tmp_path / "model", observation, mask, run_id="run", env_id="task", step=160)
+    export.export(made.learner, tmp_path / "model", observation, mask, run_id="run", env_id="task", step=160)
 
 
 def test_it_learns_the_distribution_of_returns():

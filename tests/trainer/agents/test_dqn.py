@@ -34,19 +34,22 @@ def assert_same_bits(one, other):
 
 def test_a_restored_training_goes_on_with_the_same_bits_and_another_seed_needs_no_compilation():
     settings = {"observation_normalisation": "running", "target_update_gradient_steps": 2}
-    straight, first = (training(masked=True, **settings) for _ in range(2))
-    rows = straight.run(2) + straight.run(4)
-    assert [row["gradient_steps"] for row in rows] == [0, 3, 3, 3, 3, 3]
-    assert [row["replay_transitions"] for row in rows] == [32, 64, 96, 128, 128, 128]
-    begun = first.run(1) + first.run(2)
-    saved, window = first.state(), first.window()
-    first.restart(99)
-    first.run(2)
-    first.load(saved, window)
-    assert begun + first.run(3) == rows
-    assert_same_bits(first.state(), straight.state())
-    one, other = (each.window() for each in (first, straight))
-    assert one.read(one.start, one.stop).tobytes() == other.read(other.start, other.stop).tobytes()
+    made = training(masked=True, **settings)
+    begun = made.run(3)
+    saved, window = made.state(), made.window()
+    rows, ended, last = made.run(3), made.state(), made.window()
+    assert [row["gradient_steps"] for row in begun + rows] == [0, 3, 3, 3, 3, 3]
+    assert [row["replay_transitions"] for row in begun + rows] == [32, 64, 96, 128, 128, 128]
+    replay = last.read(last.start, last.stop).tobytes()
+    made.restart(3)
+    assert made.run(1) + made.run(2) == begun
+    made.restart(99)
+    made.run(2)
+    made.load(saved, window)
+    assert made.run(1) + made.run(2) == rows
+    assert_same_bits(made.state(), ended)
+    last = made.window()
+    assert last.read(last.start, last.stop).tobytes() == replay
 
 
 def test_a_state_without_its_replay_is_refused():
