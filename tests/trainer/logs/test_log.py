@@ -72,10 +72,13 @@ def test_a_long_message_is_cut():
     assert len(line.encode().encode()) < 2 * lines.LONGEST_MESSAGE + 500
 
 
-def test_a_stream_that_is_closed_does_no_harm(log, stream):
-    stream.close()
-    log.write(Severity.INFO, "nobody hears", 1)
+def test_a_stream_that_is_closed_does_no_harm(stream):
+    closed = io.StringIO()
+    log = Log(RUN, [StreamOutlet(closed), StreamOutlet(stream)])
+    closed.close()
+    log.write(Severity.INFO, "only one hears", 1)
     log.close()
+    assert [line["message"] for line in written(stream)] == ["only one hears"]
 
 
 def test_a_machine_may_want_every_run_s_lines_on_standard_output(monkeypatch):
