@@ -19,10 +19,6 @@ CODE = re.compile(r"\s+# exit code (\d+)$")
 LINK = re.compile(r"\]\(([^)#\s]+)")
 ELSEWHERE = ("docs/cloud.md", "docs/metrics.md", "docs/preemption.md", "docs/stores.md")
 """Pages with servers to start and stop, or a site, which have a test of their own."""
-BUDGET = re.compile(r"(budget\.env_steps=)(\d[\d_]*)")
-SHARE, FEW = 5, 5000
-"""A training of more than a few steps takes this part of them: pages say how long to train, and how well that goes is
-measured by `make bench-learning`."""
 
 
 def commands(page):
@@ -36,16 +32,6 @@ def commands(page):
             expected = CODE.search(command)
             found.append((CODE.sub("", command).split("  # ")[0].strip(), int(expected[1]) if expected else 0))
     return found
-
-
-def shortened(command):
-    """The command with budgets that suit a suite; one that is larger than another stays larger."""
-
-    def share(found):
-        steps = int(found[2])
-        return f"{found[1]}{steps // SHARE if steps > FEW else steps}"
-
-    return BUDGET.sub(share, command)
 
 
 class Made:
@@ -136,7 +122,7 @@ def test_each_command_works(page, tmp_path, made):
             if names := made.again(key, tmp_path):
                 origins |= dict.fromkeys(names, key)
                 continue
-            code, output = run(shortened(command), tmp_path)
+            code, output = run(command, tmp_path)
             names = [name for name, state in things(tmp_path).items() if state != before.get(name)]
             if code == 0 and names:
                 made.keep(key, tmp_path, names)
