@@ -133,7 +133,7 @@ def test_root_of_a_trainer_is_nobody(nas):
 
 
 def test_the_limit_holds(nas):
-    limited(nas)
+    limited(nas, "Disk quota exceeded")
 
 
 def test_what_is_written_is_encrypted_on_the_disk(nas):

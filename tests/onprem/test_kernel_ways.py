@@ -95,7 +95,7 @@ def test_xfs_is_in_the_volume_and_the_limit_holds(nas):
     shown = nas.nas.run("findmnt", "-n", "-o", "SOURCE,FSTYPE,OPTIONS", "/srv/slipway-nas").stdout.split()
     assert shown[:2] == [f"/dev/mapper/{VOLUME}", "xfs"]
     assert "prjquota" in shown[2].split(",")
-    limited(nas)
+    limited(nas, "No space left on device")  # which is how XFS says it of a project
 
 
 def test_a_second_application_changes_nothing(nas):
