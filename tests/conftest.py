@@ -1,5 +1,6 @@
 """Before anything imports TensorFlow: the same set-up as the product's. And the order of what takes long."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from hypothesis import settings
 
 from trainer import backend
 
+often = gc.get_threshold()
 backend.prepare()
+# Here Python looks for garbage as often as by itself: what a test leaves open is found in that test, or soon after.
+gc.set_threshold(*often)
 
 # On a busy machine any example may take long: a test fails by what it finds, never by the clock.
 settings.register_profile("slipway", deadline=None)
