@@ -43,6 +43,9 @@ def crc32c(data):
 @pytest.fixture
 def answering(gcs_cloud, monkeypatch):
     """A place behind which a server gives the answers of a list, the last one for ever; and the requests it got."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()  # what tests of others left is not looked for here
     with contextlib.ExitStack() as stack:
 
         def start(*answers, **keywords):
