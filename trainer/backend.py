@@ -20,7 +20,7 @@ CACHE_PACKAGES = ("slipway", "tensorflow", "tf-agents", "tf-keras", "tensorflow-
 """What was compiled by other versions of these is not used."""
 COLLECT_AFTER = 100_000
 """How many objects are made before Python looks for garbage among them. Its default, 700, suits programs that make few:
-to trace a graph makes millions, nearly all of which stay, and a small training spends an eighth of its time looking."""
+to trace a graph makes very many, most of which stay, and all that looking costs processor time."""
 
 
 def cache_folder() -> Path:
