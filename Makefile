@@ -69,8 +69,9 @@ requirements: | $(UV) ## Export what bundles carry from uv.lock: every package w
 soak: .venv/.dev $(STAND_INS) ## Kill and resume, and go through plans of faults, for a long time (two hours or so)
 	.venv/bin/pytest -m soak
 
-test-hosts-deep: .venv/.dev .tools/.hosts .tools/.hosts-ubuntu .tools/.wheelhouse .tools/.prometheus .tools/.loki .tools/.kernel ## Make a site of hosts, train, take it down; try kernels
-	.venv/bin/pytest -m deep
+test-hosts-deep: .venv/.dev .tools/.hosts .tools/.hosts-ubuntu .tools/.wheelhouse .tools/.prometheus .tools/.loki .tools/.kernel ## Try what takes hosts long, and kernels of their own
+	.venv/bin/pytest -m deep --ignore tests/onprem
+	SLIPWAY_LAB_STRATEGY=linear .venv/bin/pytest -m "deep or not deep" tests/onprem
 
 smoke-aws: .venv/.dev ## Make a small site in your AWS account, train, take it down (some cents; needs credentials)
 	.venv/bin/python tests/smoke/smoke.py aws

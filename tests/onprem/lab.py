@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import ansible_mitogen
 import testinfra
 import yaml
 from package_cache import PackageCache
@@ -29,6 +30,11 @@ CGROUPS = Path("/sys/fs/cgroup")
 BOOT_SECONDS = 60
 ROOT = Path(__file__).parents[2]
 ANSIBLE, IMAGES = ROOT / "ansible", ROOT / ".tools/hosts"
+MITOGEN = {
+    "ANSIBLE_STRATEGY": "mitogen_linear",
+    "ANSIBLE_STRATEGY_PLUGINS": f"{Path(ansible_mitogen.__file__).parent}/plugins/strategy",
+}
+"""By which Ansible keeps a Python process on each host, instead of starting one per task."""
 DISK_BYTES = 16 << 30
 """Of a disk of its own; it takes the space that is written to."""
 
@@ -59,6 +65,11 @@ def disk(name):
     finally:
         image.unlink(missing_ok=True)
         shutil.rmtree(folder)
+
+
+def strategy():
+    """Environment variables by which Ansible works with Mitogen; none with SLIPWAY_LAB_STRATEGY=linear."""
+    return {} if os.environ.get("SLIPWAY_LAB_STRATEGY") == "linear" else MITOGEN
 
 
 def listens(address, port):
@@ -192,6 +203,7 @@ class Site:
         (self.folder / "home").mkdir(exist_ok=True)
         environment = {
             **os.environ,
+            **strategy(),
             "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
             "ANSIBLE_ROLES_PATH": str(ANSIBLE / "roles"),
             "ANSIBLE_HOME": str(self.folder / "home"),

@@ -1,6 +1,7 @@
 """A whole site by `slipway onprem`: bare hosts become a NAS, trainers and a monitor; runs train; all goes back.
 
 What containers cannot show is not asserted here: NFS in the kernel, LUKS, limits of memory, values of the kernel.
+`slipway onprem` has Mitogen here; with SLIPWAY_LAB_STRATEGY=linear Ansible works as it does by itself.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab import ANSIBLE, Played, listens, site
+from lab import ANSIBLE, Played, listens, site, strategy
 from monitor_pages import Pages
 from onprem_sites import objects, run
 from processes import assert_same_training, finish, train
@@ -25,7 +26,6 @@ GROUPS = {"nas": ["nas-1"], "gpu": ["gpu-1", "gpu-2"], "monitor": ["monitor-1"]}
 GROUP = {host: group for group, hosts in GROUPS.items() for host in hosts}
 
 pytestmark = [
-    pytest.mark.deep,
     pytest.mark.slow,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(os.geteuid() != 0, reason="hosts of their own need root"),
@@ -58,9 +58,12 @@ def whole(tmp_path_factory):
     with site("site", HOSTS, binds, [STORE]) as made, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_CA_PASSPHRASE", PASSPHRASE)
         patch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", str(made.folder / "cp"))
+        for name, value in strategy().items():
+            patch.setenv(name, value)
         made.store = made.shared / STORE[1:]
         os.chown(made.store, UID, UID)
         made.write_inventory(GROUPS, **variables)
+        made.pages = Pages(made.hosts["monitor-1"].address, made.inventory.parent / "secrets", PASSPHRASE)
         made.first = objects(onprem(made, "up", "--yes", "--json"))[-1]
         yield made
 
@@ -136,6 +139,64 @@ def test_whoever_comes_in_has_a_key_and_nothing_is_let_in_by_default(whole, name
     assert "policy drop" in host.check_output("nft list ruleset")
 
 
+def test_both_trainers_train_and_what_they_measure_is_in_prometheus(whole):
+    for number in range(2):
+        submit(whole, f"long-{number}", LONG)
+    found = wait(whole, lambda each: all(each[f"long-{number}"]["state"] == "running" for number in range(2)))
+    assert len({found[f"long-{number}"]["host"] for number in range(2)}) == 2
+    for number in range(2):
+        of_run = f'on (instance) group_left (run_id) rl_run_info{{run_id="long-{number}"}}'
+        (series,) = whole.pages.wait(f"rl_env_steps_total * {of_run} > 0", 120)
+        assert series["metric"]["host"] == found[f"long-{number}"]["host"]
+    submit(whole, "next", {**TINY, "budget.env_steps": 1024})
+
+
+def test_a_trainer_that_loses_its_power_goes_on_to_the_same_bits(whole, tmp_path):
+    status = whole.store / "runs/long-0/status.json"
+    end = time.monotonic() + 120
+    while not (status.exists() and json.loads(status.read_text()).get("last_checkpoint_step")):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    found = wait(whole, lambda each: each["long-0"]["state"] == "running")
+    host = whole.hosts[found["long-0"]["host"]]
+    host.crash()
+    host.boot()
+    wait(whole, lambda each: each["long-0"]["state"] == "done", 600)
+    assert json.loads(status.read_text())["resumes"] == 1
+    code, output = finish(train(tmp_path, "long-0", LONG), 600)
+    assert code == 0, output
+    assert_same_training(whole.store / "runs/long-0", tmp_path / "long-0")
+
+
+def test_the_next_run_starts_by_itself_and_results_are_where_all_see_them(whole):
+    wait(whole, lambda each: {each[name]["state"] for name in ("long-1", "next")} == {"done"}, 600)
+    for name in ("long-1", "next"):
+        assert (whole.store / "runs" / name / "report.html").is_file()
+    assert (whole.store / "runs/next").stat().st_uid == UID
+
+
+def test_what_a_run_said_is_found_on_the_monitor(whole):
+    lines = objects(onprem(whole, "logs", "--run", "next", "--since", "2h", "--json"))
+    assert {line["run_id"] for line in lines} == {"next"}
+    assert {line["host"] for line in lines} <= {"gpu-1", "gpu-2"}
+    assert objects(onprem(whole, "logs", "--run", "next", "--level", "error", "--json")) == []
+
+
+def test_the_state_of_the_site_is_told(whole):
+    told = json.loads(onprem(whole, "status", "--json"))
+    assert told["hosts"].keys() == HOSTS.keys()
+    assert told["lost"] == {}
+    assert {row["run_id"]: row["state"] for row in told["queue"]["rows"]} == dict.fromkeys(
+        ("long-0", "long-1", "next"), "done"
+    )
+    assert all(days > 30 for host in told["hosts"].values() for days in host["certificates"].values())
+
+
+def test_a_trainer_that_is_stopped_is_missed(whole):
+    whole.hosts["gpu-2"].run("systemctl", "stop", "slipway-worker@0.service")
+    whole.pages.wait('ALERTS{alertname="TrainerDown",alertstate="pending",host="gpu-2"}', 120)
+
+
 def declared(source, target):
     """The ports of TCP that one host, or the operator, may reach on another."""
     who = {"operators"} if source == "operator" else {"all", GROUP[source]}
@@ -191,70 +252,15 @@ def test_the_operator_reaches_what_is_declared(whole, target):
     assert open_ports <= set(declared("operator", target))
 
 
-def test_both_trainers_train_and_what_they_measure_is_in_prometheus(whole):
-    for number in range(2):
-        submit(whole, f"long-{number}", LONG)
-    found = wait(whole, lambda each: all(each[f"long-{number}"]["state"] == "running" for number in range(2)))
-    assert len({found[f"long-{number}"]["host"] for number in range(2)}) == 2
-    pages = Pages(whole.hosts["monitor-1"].address, whole.inventory.parent / "secrets", PASSPHRASE)
-    for number in range(2):
-        of_run = f'on (instance) group_left (run_id) rl_run_info{{run_id="long-{number}"}}'
-        (series,) = pages.wait(f"rl_env_steps_total * {of_run} > 0", 120)
-        assert series["metric"]["host"] == found[f"long-{number}"]["host"]
-    submit(whole, "next", {**TINY, "budget.env_steps": 1024})
-
-
-def test_a_trainer_that_loses_its_power_goes_on_to_the_same_bits(whole, tmp_path):
-    status = whole.store / "runs/long-0/status.json"
-    end = time.monotonic() + 120
-    while not (status.exists() and json.loads(status.read_text()).get("last_checkpoint_step")):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    found = wait(whole, lambda each: each["long-0"]["state"] == "running")
-    host = whole.hosts[found["long-0"]["host"]]
-    host.crash()
-    host.boot()
-    wait(whole, lambda each: each["long-0"]["state"] == "done", 600)
-    assert json.loads(status.read_text())["resumes"] == 1
-    code, output = finish(train(tmp_path, "long-0", LONG), 600)
-    assert code == 0, output
-    assert_same_training(whole.store / "runs/long-0", tmp_path / "long-0")
-
-
-def test_the_next_run_starts_by_itself_and_results_are_where_all_see_them(whole):
-    wait(whole, lambda each: {each[name]["state"] for name in ("long-1", "next")} == {"done"}, 600)
-    for name in ("long-1", "next"):
-        assert (whole.store / "runs" / name / "report.html").is_file()
-    assert (whole.store / "runs/next").stat().st_uid == UID
-
-
-def test_what_a_run_said_is_found_on_the_monitor(whole):
-    lines = objects(onprem(whole, "logs", "--run", "next", "--since", "2h", "--json"))
-    assert {line["run_id"] for line in lines} == {"next"}
-    assert {line["host"] for line in lines} <= {"gpu-1", "gpu-2"}
-    assert objects(onprem(whole, "logs", "--run", "next", "--level", "error", "--json")) == []
-
-
-def test_the_state_of_the_site_is_told(whole):
-    told = json.loads(onprem(whole, "status", "--json"))
-    assert told["hosts"].keys() == HOSTS.keys()
-    assert told["lost"] == {}
-    assert {row["run_id"]: row["state"] for row in told["queue"]["rows"]} == dict.fromkeys(
-        ("long-0", "long-1", "next"), "done"
-    )
-    assert all(days > 30 for host in told["hosts"].values() for days in host["certificates"].values())
-
-
-def test_an_alert_fires_when_a_trainer_is_stopped(whole):
-    whole.hosts["gpu-2"].run("systemctl", "stop", "slipway-worker@0.service")
-    pages = Pages(whole.hosts["monitor-1"].address, whole.inventory.parent / "secrets", PASSPHRASE)
-    pages.wait('ALERTS{alertname="TrainerDown",alertstate="firing",host="gpu-2"}', 420)
+def test_an_alert_fires_when_a_trainer_was_stopped_for_minutes(whole):
+    whole.pages.wait('ALERTS{alertname="TrainerDown",alertstate="firing",host="gpu-2"}', 420)
     told = json.loads(onprem(whole, "status", "--json"))
     alerts = [alert for host in told["hosts"].values() for alert in host.get("alerts", ())]
     assert ("TrainerDown", "firing") in {(alert["labels"]["alertname"], alert["state"]) for alert in alerts}
     whole.hosts["gpu-2"].run("systemctl", "start", "slipway-worker@0.service")
 
 
+@pytest.mark.deep
 def test_trainings_go_on_without_the_monitor_which_is_made_anew_as_its_page_says(whole):
     monitor = whole.hosts["monitor-1"]
     monitor.crash()
@@ -263,10 +269,9 @@ def test_trainings_go_on_without_the_monitor_which_is_made_anew_as_its_page_says
     monitor.reinstall()
     whole.know_hosts()
     onprem(whole, "up", "--yes", "--json")
-    pages = Pages(monitor.address, whole.inventory.parent / "secrets", PASSPHRASE)
     for host in HOSTS:
-        pages.wait(f'up{{host="{host}"}} == 1', 120)
-    assert pages.ask("v1/query?query=up==0")["result"] == []
+        whole.pages.wait(f'up{{host="{host}"}} == 1', 120)
+    assert whole.pages.ask("v1/query?query=up==0")["result"] == []
 
 
 def test_teardown_wants_the_name_of_the_site(whole):

@@ -1,11 +1,15 @@
 """Generated pages of a site on own servers are those that roles and the table of ports give; its guide is complete."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import click
+import lab
 import yaml
 
 from infra.onprem import picture, playbooks, ports, reference
@@ -55,3 +59,14 @@ def test_commands_in_the_guide_are_such():
 
 def test_the_guide_shows_every_command():
     assert [name for name in COMMANDS if f"slipway onprem {name}" not in GUIDE] == []
+
+
+def test_mitogen_is_chosen_as_the_guide_says():
+    """What it says are the variables by which tests make a whole site."""
+    shown = re.findall(r"^export ANSIBLE_.*$", GUIDE, re.MULTILINE)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = "\n".join(["set -eu", *shown, "env --null"])
+    said = subprocess.run(["bash", "-c", script], env={"PATH": path}, capture_output=True, text=True, check=True).stdout
+    given = dict(each.split("=", 1) for each in said.split("\0") if each.startswith("ANSIBLE_"))
+    assert given == lab.MITOGEN
+    assert Path(given["ANSIBLE_STRATEGY_PLUGINS"], f"{given['ANSIBLE_STRATEGY']}.py").is_file()
