@@ -168,6 +168,20 @@ def test_a_host_that_died_in_the_middle_of_dpkg_is_given_back(lab):
     assert_same(host, lab.before)
 
 
+def test_a_package_that_dpkg_wants_installed_again_goes_all_the_same(lab):
+    """As dpkg leaves one while whose unpacking the power went: dpkg(1), package states and flags."""
+    host = lab.hosts["one"]
+    lab.play(UP)
+    status = host.root / "var/lib/dpkg/status"
+    whole = "Package: chrony\nStatus: install ok installed\n"
+    assert whole in status.read_text()
+    status.write_text(status.read_text().replace(whole, whole.replace("ok installed", "reinstreq half-installed")))
+    assert "reinst" in host.run("dpkg", "--audit", check=False).stdout
+    (host.root / "etc/default/chrony.dpkg-new").write_text("half")
+    lab.play(DOWN)
+    assert_same(host, lab.before)
+
+
 @pytest.mark.deep
 def test_a_play_that_was_killed_half_way_is_taken_back(lab):
     host = lab.hosts["one"]

@@ -67,6 +67,8 @@ OPTIONS = [
     "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
     "-o", "DPkg::Lock::Timeout=300",  # seconds: unattended upgrades may be at work, or an apt-get that lost its Ansible
     "-o", "APT::Keep-Downloaded-Packages=false",
+    # What could not be unpacked again (`_unpack_again`) may go all the same.
+    "-o", "Dpkg::Options::=--force-remove-reinstreq",
 ]  # fmt: skip
 FRESH_SECONDS = 3600
 """How long lists of packages are taken as they are."""
@@ -238,6 +240,7 @@ class Packages:
     def purge(self) -> tuple[list[str], dict[str, str]]:
         """Purge what the record has; which packages went, and which stayed with who needs them."""
         heal()
+        self._unpack_again()
         self.note_accounts()
         self.save()
         before = states()
@@ -264,6 +267,14 @@ class Packages:
         self.installed, self.replaced = sorted(stayed), []
         self.save()
         return gone, stayed
+
+    def _unpack_again(self) -> None:
+        """Unpack what dpkg was unpacking when the host died: until then it does not know all files of it."""
+        flags = run("dpkg-query", "-W", "-f", "${Package}\t${db:Status-Eflag}\n")
+        rows = (line.split("\t") for line in flags.splitlines())
+        if half := [name for name, flag in rows if flag == "reinstreq" and name in self.installed]:
+            self.fetch_lists()
+            held("apt-get", *OPTIONS, "install", "--reinstall", *half, check=False)
 
     def _bring_back(self) -> None:
         """Install again what had to go for what was installed."""
