@@ -20,7 +20,7 @@ EXPORT := $(UV) export --quiet --frozen --offline --no-emit-project --no-header 
 SYNC := $(UV) sync --quiet --frozen
 
 .PHONY: help train test lint style types format docs requirements smoke-aws smoke-gcp bench bench-learning soak \
-  test-hosts-deep hooks clean
+  test-hosts-deep test-site hooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ soak: .venv/.dev $(STAND_INS) ## Kill and resume, and go through plans of faults
 test-hosts-deep: .venv/.dev .tools/.hosts .tools/.hosts-ubuntu .tools/.wheelhouse .tools/.prometheus .tools/.loki .tools/.kernel ## Try what takes hosts long, and kernels of their own
 	.venv/bin/pytest -m deep --ignore tests/onprem
 	SLIPWAY_LAB_STRATEGY=linear .venv/bin/pytest -m "deep or not deep" tests/onprem
+
+test-site: .venv/.dev .tools/.hosts .tools/.wheelhouse ## Make a whole site of hosts with Mitogen, train, take it down (half an hour)
+	.venv/bin/pytest -m deep -v tests/onprem/test_site.py
 
 smoke-aws: .venv/.dev ## Make a small site in your AWS account, train, take it down (some cents; needs credentials)
 	.venv/bin/python tests/smoke/smoke.py aws

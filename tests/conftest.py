@@ -20,7 +20,6 @@ settings.register_profile("slipway", deadline=None)
 settings.load_profile("slipway")
 
 LONG = (
-    "onprem/test_site.py",
     "onprem/test_rehearsal.py",
     "trainer/test_resume.py",
     "trainer/store/test_shared_runs.py",

@@ -26,6 +26,7 @@ GROUPS = {"nas": ["nas-1"], "gpu": ["gpu-1", "gpu-2"], "monitor": ["monitor-1"]}
 GROUP = {host: group for group, hosts in GROUPS.items() for host in hosts}
 
 pytestmark = [
+    pytest.mark.deep,
     pytest.mark.slow,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(os.geteuid() != 0, reason="hosts of their own need root"),
@@ -260,7 +261,6 @@ def test_an_alert_fires_when_a_trainer_was_stopped_for_minutes(whole):
     whole.hosts["gpu-2"].run("systemctl", "start", "slipway-worker@0.service")
 
 
-@pytest.mark.deep
 def test_trainings_go_on_without_the_monitor_which_is_made_anew_as_its_page_says(whole):
     monitor = whole.hosts["monitor-1"]
     monitor.crash()
