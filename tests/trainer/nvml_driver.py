@@ -21,14 +21,14 @@ class Driver:
     def __init__(self, gpus):
         self.gpus, self.broken, self.open = gpus, 0, 0
         nvml = importlib.import_module("pynvml")
-        utilization, memory = (ctypes.POINTER(kind) for kind in (nvml.c_nvmlUtilization_t, nvml.c_nvmlMemory_t))
+        utilization, memory = (ctypes.POINTER(kind) for kind in (nvml.c_nvmlUtilization_t, nvml.c_nvmlMemory_v2_t))
         device = nvml.c_nvmlDevice_t
         self.nvmlInitWithFlags = self._function(self._enter, ctypes.c_uint)
         self.nvmlShutdown = self._function(self._leave)
         self.nvmlDeviceGetCount_v2 = self._function(self._count, Number)
         self.nvmlDeviceGetHandleByIndex_v2 = self._function(self._handle, ctypes.c_uint, ctypes.POINTER(device))
         self.nvmlDeviceGetUtilizationRates = self._function(self._utilization, ctypes.c_void_p, utilization)
-        self.nvmlDeviceGetMemoryInfo = self._function(self._memory, ctypes.c_void_p, memory)
+        self.nvmlDeviceGetMemoryInfo_v2 = self._function(self._memory, ctypes.c_void_p, memory)
         self.nvmlDeviceGetPowerUsage = self._function(self._power, ctypes.c_void_p, Number)
 
     def install(self, monkeypatch):
@@ -72,7 +72,8 @@ class Driver:
         code, value = self._reading(handle, 1)
         if code:
             return code
-        found[0].total, found[0].free, found[0].used = 80 << 30, (80 << 30) - value, value
+        found[0].total, found[0].reserved, found[0].used = 80 << 30, 480 << 20, value
+        found[0].free = found[0].total - found[0].reserved - value
         return 0
 
     def _power(self, handle, found):

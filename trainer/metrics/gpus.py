@@ -12,7 +12,8 @@ from trainer.metrics.catalogue import sample_key
 BUSIEST = "rl_gpu_busiest_utilization_ratio"
 READINGS: Mapping[str, Callable[[Any, Any], float]] = {
     "rl_gpu_utilization_ratio": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
-    "rl_gpu_memory_used_bytes": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).used,
+    # The first version of this counts what the driver keeps for itself, too: 480 MiB of an idle H100.
+    "rl_gpu_memory_used_bytes": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu, nvml.nvmlMemory_v2).used,
     "rl_gpu_power_watts": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
 }
 """How each metric is read."""
