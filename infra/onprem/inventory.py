@@ -25,6 +25,9 @@ from trainer.run import files
 
 FILE = "hosts.yml"
 VAULT_OPTIONS = "--vault-password-file FILE or --ask-vault-pass"
+STRATEGY, LINEAR = "ANSIBLE_STRATEGY", "linear"
+STRATEGIES = (LINEAR, "mitogen_linear")
+"""Those that were tried: how Ansible takes hosts through tasks."""
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _LOCKED = re.compile(r"no vault secrets found|Decryption failed|vault password", re.IGNORECASE)
 _VAULTED = "__ansible_vault"
@@ -99,6 +102,7 @@ def load(path: Path, limit: str | None, passwords: Passwords) -> Inventory:
     hosts = {**hosts, **{name: {} for name in groups[ALL] if name not in hosts}}  # Ansible lists those with variables
     _check_vault(hosts, passwords)
     errors = [*_check_hosts(hosts, groups), *_check_limit(limit, hosts, groups), *_check_variables(hosts, groups)]
+    errors += _check_strategy()
     shared = next(iter(hosts.values()), {})
     table = shared.get(ports.TABLE, ports.shipped())
     rows, wrong = ports.read(table) if isinstance(table, Mapping) else ([], [])
@@ -294,6 +298,20 @@ def _unknown(
         others = {each.name for other in playbooks.ROLES for each in playbooks.variables(other)}
         if near and name not in others:
             yield BadInput(name, "a variable that does not exist", f"a variable of {role}", f"write {near[0]}")
+
+
+def _check_strategy() -> Iterator[BadInput]:
+    """Of the strategies that an operator may choose: one that keeps hosts in step, and that Ansible finds."""
+    name = os.environ.get(STRATEGY, LINEAR)
+    if name not in STRATEGIES:
+        cure = "leave it out, or write one of these: what one host makes others use, so hosts go through tasks together"
+        yield BadInput(STRATEGY, name, " or ".join(STRATEGIES), cure)
+    elif name != LINEAR:
+        listed = json.loads(_run(["ansible-config", "dump", "--format", "json"], None).stdout)
+        folders = next(each["value"] for each in listed if each.get("name") == "DEFAULT_STRATEGY_PLUGIN_PATH")
+        if not any((Path(folder) / f"{name}.py").is_file() for folder in folders):
+            cure = "install the extra `mitogen`, and name the folder of its strategies"
+            yield BadInput(f"{STRATEGY}_PLUGINS", ":".join(folders), f"a folder with {name}.py", cure)
 
 
 def _check_slots(

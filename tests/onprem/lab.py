@@ -69,7 +69,7 @@ def disk(name):
 
 def strategy():
     """Environment variables by which Ansible works with Mitogen; none with SLIPWAY_LAB_STRATEGY=linear."""
-    return {} if os.environ.get("SLIPWAY_LAB_STRATEGY") == "linear" else MITOGEN
+    return {"linear": {}, "mitogen": MITOGEN}[os.environ.get("SLIPWAY_LAB_STRATEGY", "mitogen")]
 
 
 def listens(address, port):

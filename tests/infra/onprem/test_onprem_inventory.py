@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from lab import MITOGEN
 from onprem_sites import inventory
 
 from infra.onprem import inventory as inventories
@@ -82,6 +83,33 @@ def test_what_must_be_set_is_asked_for(tmp_path):
     path = inventory(tmp_path, {"gpu": ["gpu-1"]}, site_operators=[])
     with pytest.raises(BadInputs, match="site_operators: a missing value"):
         load(path, None, Passwords())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "plugins", "field", "allowed"),
+    [
+        ("liner", None, "ANSIBLE_STRATEGY", "linear or mitogen_linear"),
+        ("free", None, "ANSIBLE_STRATEGY", "linear or mitogen_linear"),
+        ("mitogen_linear", "/nowhere:/tmp", "ANSIBLE_STRATEGY_PLUGINS", "a folder with mitogen_linear.py"),
+        ("mitogen_linear", None, "ANSIBLE_STRATEGY_PLUGINS", "a folder with mitogen_linear.py"),
+    ],
+)
+def test_a_strategy_that_will_not_do_is_refused(tmp_path, monkeypatch, strategy, plugins, field, allowed):
+    monkeypatch.setenv("ANSIBLE_STRATEGY", strategy)
+    if plugins:
+        monkeypatch.setenv("ANSIBLE_STRATEGY_PLUGINS", plugins)
+    with pytest.raises(BadInputs) as raised:
+        load(inventory(tmp_path, GROUPS), None, Passwords())
+    (error,) = raised.value.errors
+    assert (error.field, error.allowed) == (field, allowed)
+
+
+def test_both_strategies_will_do(tmp_path, monkeypatch):
+    for name, value in MITOGEN.items():
+        monkeypatch.setenv(name, value)
+    assert load(inventory(tmp_path, GROUPS), None, Passwords()).chosen
+    monkeypatch.setenv("ANSIBLE_STRATEGY", "linear")
+    assert load(inventory(tmp_path, GROUPS), None, Passwords()).chosen
 
 
 def test_an_inventory_that_is_not_there_or_makes_no_sense(tmp_path):
