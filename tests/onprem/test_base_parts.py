@@ -254,6 +254,23 @@ def test_drivers_name_things_differently():
     assert 'nvidia_smi_memory_temperature_celsius{gpu="0"}' not in found
 
 
+def test_an_h100_at_its_limit_of_power_is_told():
+    found = metrics((ANSWERS / "h100.xml").read_text())
+    slowdowns = {key.split('reason="')[1].rstrip('"}'): value for key, value in found.items() if "slowdown{" in key}
+    assert slowdowns.pop("sw_power_cap") == "1"
+    assert set(slowdowns.values()) == {"0"}
+    assert float(found['nvidia_smi_power_draw_watts{gpu="0"}']) == pytest.approx(700, rel=0.01)
+    assert found['nvidia_smi_utilization_ratio{gpu="0"}'] == "1"
+    assert {key.split("{")[1] for key in found if "ecc_errors" in key} == {
+        'gpu="0",memory="sram",error="correctable"}',
+        'gpu="0",memory="sram",error="uncorrectable_parity"}',
+        'gpu="0",memory="sram",error="uncorrectable_secded"}',
+        'gpu="0",memory="dram",error="correctable"}',
+        'gpu="0",memory="dram",error="uncorrectable"}',
+    }
+    assert 'nvidia_smi_fan_speed_ratio{gpu="0"}' not in found  # the server's fans cool it
+
+
 def test_a_gpu_in_trouble_is_told():
     answer = (ANSWERS / "a10g.xml").read_text()
     answer = answer.replace("<remapped_row_failure>No<", "<remapped_row_failure>Yes<")

@@ -121,7 +121,7 @@ def _driver() -> list[dashboard.Panel]:
         graph(
             "Errors of memory",
             "Errors in the GPU's life that could not be corrected. A GPU whose count grows should be looked at.",
-            [Query(f'sum by (host, gpu) (nvidia_smi_ecc_errors_total{{{CHOSEN}, kind!="correctable"}})', NAMED)],
+            [Query(f'sum by (host, gpu) (nvidia_smi_ecc_errors_total{{{CHOSEN}, error!="correctable"}})', NAMED)],
             least=0,
         ),
     ]

@@ -5,7 +5,6 @@ import importlib
 import itertools
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -46,12 +45,15 @@ ENDLESS = {
     "sinks.prometheus.enabled": True,
 }
 """Of a training that goes on until it is stopped."""
+HOSTS = {"h100": "gpu-2", "queue": "gpu-3", "sac": "gpu-3", "driver_fails": "gpu-3"}
+"""Where each of these texts would come from."""
 NO_SERIES = {
     "rl_sink_dropped_records_total": "only a sink that loses rows has it, and none does here",
     "rl_label_return_mean": "self-labelling alone has it, and takes too long to compile for this",
 }
 """Metrics that need not be there, each with the reason; the rest of their expressions must."""
 NAME = re.compile(r"\b(?:rl|node|slipway|nvidia_smi)_[A-Za-z0-9_]+|\bup\b|\bALERTS\b")
+SELECTOR, LABEL = re.compile(r"(\w+)\{([^}]*)\}"), re.compile(r"(\w+)\s*[!=]~?\"?")
 
 plugins.register_default_plugins()
 
@@ -192,6 +194,16 @@ def test_only_metrics_of_learning_are_called_those_of_some_algorithms():
 # A real Prometheus ----------------------------------------------------------------------------------------------------
 
 
+def played(text, seconds):
+    """What an exporter says at a time; what was recorded over a time is played again and again."""
+    _, *moments = re.split(r"^# Second (\d+)\n", text, flags=re.MULTILINE)
+    if not moments:
+        return text.replace("NOW", f"{time.time():.0f}")
+    starts, texts = [int(start) for start in moments[::2]], moments[1::2]
+    at = seconds % (starts[-1] + starts[1])
+    return next(each for start, each in reversed(list(zip(starts, texts, strict=True))) if start <= at)
+
+
 class Site:
     """A Prometheus, what it collects, and when that began."""
 
@@ -210,8 +222,8 @@ def site(tmp_path_factory):
     began = time.time()
 
     def served_text(method, path, headers):
-        found = METRICS_TEXTS / path.removeprefix("/")
-        return 200, found.read_bytes().replace(b"NOW", f"{time.time():.0f}".encode())
+        text = METRICS_TEXTS / path.removeprefix("/")
+        return 200, played(text.read_text(), time.time() - began).encode()
 
     with contextlib.ExitStack() as stack:
         trainings, ports = [], [free_port() for _ in range(2)]
@@ -224,8 +236,6 @@ def site(tmp_path_factory):
         texts.mkdir()
         ends = f"slipway_certificate_expiry_timestamp_seconds {began + 90 * 86400}\n"
         (texts / "certificate.prom").write_text(ends)
-        for path in METRICS_TEXTS.glob("textfile/*.prom"):
-            shutil.copy(path, texts)
         # Disks of hosts that other tests run are none of this one's.
         options = [f"--collector.textfile.directory={texts}"]
         options += ["--collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|tmp|var/tmp)($|/)"]
@@ -248,14 +258,18 @@ def site(tmp_path_factory):
         for number, path in enumerate(served):
             # Two paths of one server are two targets, as two slots are.
             names = {
-                "instance": f"gpu-2:{9464 + number}",
+                "instance": f"{HOSTS[path.stem]}:{9464 + number}",
                 "job": path.parent.name,
-                "host": "gpu-2",
+                "host": HOSTS[path.stem],
                 "slot": str(number),
             }
             relabel = [{"target_label": label, "replacement": value} for label, value in names.items()]
             where = f"/{path.relative_to(METRICS_TEXTS)}"
-            job = {"job_name": path.stem, "metrics_path": where, "static_configs": [{"targets": [service.host]}]}
+            job = {
+                "job_name": f"{path.parent.name}-{path.stem}",
+                "metrics_path": where,
+                "static_configs": [{"targets": [service.host]}],
+            }
             jobs.append({**job, "relabel_configs": relabel})
         prometheus = stack.enter_context(Prometheus(folder, jobs, rules=[rules]))
         for training in trainings:
@@ -276,6 +290,9 @@ def test_an_expression_has_series(site, name, expression, instant):
     assert missing <= set(NO_SERIES), f"{missing} is collected nowhere: {expression}"
     if missing and " or " not in expression:
         pytest.skip(NO_SERIES[missing.pop()])
+    for metric, labels in SELECTOR.findall(expression):
+        for label in LABEL.findall(labels) if metric not in missing else ():
+            assert site.prometheus.query(f'{metric}{{{label}!=""}}'), f"no {label} has {metric}: {expression}"
     whole = reading.substituted(expression, site.values(DASHBOARDS[name]))
     # What stands in for nothing must not be all that there is.
     asked = [whole, whole.removesuffix(" or vector(0)")]
