@@ -25,6 +25,7 @@ IMAGE, WHEELHOUSE = ROOT / ".tools/hosts/bookworm", ROOT / ".tools/wheelhouse"
 TRAIN, ENDED = "slipway-train.service", "slipway-ended.service"
 STORE = "/var/lib/slipway/runs"
 WORKER, NAS, PKI = "slipway-worker@0.service", "/srv/nas", "/etc/slipway-pki"
+DEVICES = "slipway-gpu-devices.service"
 PLAYBOOK = "/var/lib/slipway-node/bundle/ansible/node.yml"
 TINY = {"agent.num_envs": 8, "agent.rollout_steps": 32, "agent.minibatch_size": 256, "budget.env_steps": 1024}
 TINY |= {"evaluation.seeds": 2, "evaluation.episodes_per_seed": 1, "checkpoint.interval_iterations": 1}
@@ -425,6 +426,26 @@ def test_a_trainer_of_one_run_becomes_one_of_a_queue_and_is_as_safe(node, site):
     assert NAS in found["RequiresMountsFor"].split()
     assert int(found["TasksMax"]) == 4096
     assert found["MemoryMax"] != "infinity"
+
+
+@pytest.mark.deep
+def test_a_trainer_with_gpus_has_their_devices_made_first(node, site):
+    """There is no GPU here: the unit says so, and the worker starts all the same."""
+    assert node.apply(**QUEUE, trainer_gpu=True).returncode == 0
+    found = node.host.properties(WORKER)
+    assert found["ActiveState"] == "active"
+    assert DEVICES in found["After"].split()
+    assert DEVICES in found["Wants"].split()
+    assert "No driver of NVIDIA can be loaded: trainings go on the processors." in node.host.log(DEVICES)
+    assert node.host.properties(DEVICES)["Result"] == "success"
+    verified = node.host.run("systemd-analyze", "verify", WORKER, DEVICES)
+    assert verified.stdout + verified.stderr == ""
+    for unit in (WORKER, DEVICES):
+        said = node.host.run("systemd-analyze", "security", "--no-pager", unit).stdout
+        assert float(re.search(r"Overall exposure level for \S+: ([\d.]+)", said)[1]) <= 2.0, said
+    assert node.apply(**QUEUE).returncode == 0
+    assert node.host.run("ls", "/etc/systemd/system", "-1").stdout.count("slipway-") == 1
+    assert not (node.host.root / "usr/local/sbin/slipway-gpu-devices").exists()
 
 
 def test_a_queue_s_run_goes_on_after_the_power_was_cut(node, site):
