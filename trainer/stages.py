@@ -148,7 +148,8 @@ class Stages:
             tensorboard=self._run_file.sinks.tensorboard,
             others=others,
         )
-        host = Host(self._directory.folder, self._progress.message)
+        usable_gpus = len(provenance.accelerators())
+        host = Host(self._directory.folder, self._progress.message, usable_gpus=usable_gpus)
         loop = Loop(
             self._run_file,
             self._training,

@@ -1,6 +1,7 @@
 """What the machine is doing while it trains: processors, memory, disk, GPUs."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ from trainer.metrics.gpus import Gpus
 
 APART_SECONDS = 1.0
 """Samples are at least so far apart: rows may come every few milliseconds, and GPU drivers average over a second."""
+
+HIDDEN = ("", "-1")
+"""Values of CUDA_VISIBLE_DEVICES by which somebody wants no GPU used."""
 
 Sample = dict[str, float]
 
@@ -23,6 +27,7 @@ class Host:
         tell: takes a message for people.
         clock: seconds from any origin.
         gpus: finds this machine's.
+        usable_gpus: how many of them TensorFlow can use; None: not known. None of some is told.
     """
 
     def __init__(
@@ -31,12 +36,15 @@ class Host:
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         gpus: Callable[[], Gpus | None] = Gpus.found,
+        usable_gpus: int | None = None,
     ) -> None:
         self._folder, self._tell, self._clock = folder, tell, clock
         self._gpus = gpus()
         self._sources: dict[str, Callable[[], Sample]] = {"processors": _cpu, "memory": _memory, "disk": self._disk}
         if self._gpus is not None:
             self._sources["GPUs"] = self._gpus.sample
+            if usable_gpus == 0 and os.environ.get("CUDA_VISIBLE_DEVICES") not in HIDDEN:
+                tell("This machine has a GPU that TensorFlow cannot use: its processors train. See `slipway doctor`.")
         self._guarded("processors")  # what it says next is since now
         self._sampled_at = clock()
 

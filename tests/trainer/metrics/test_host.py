@@ -28,9 +28,9 @@ class Clock:
         return self.now
 
 
-def host(folder, gpus=lambda: None):
+def host(folder, gpus=lambda: None, **keywords):
     said, clock = [], Clock()
-    return Host(folder, said.append, clock, gpus), clock, said
+    return Host(folder, said.append, clock, gpus, **keywords), clock, said
 
 
 def test_this_machine_is_measured(tmp_path):
@@ -103,6 +103,20 @@ def test_each_gpu_and_the_busiest_are_told_in_base_units(tmp_path, monkeypatch):
     assert said == []
     watched.close()
     assert driver.open == 0
+
+
+@needs_bindings
+@pytest.mark.parametrize(
+    ("usable", "visible", "told"), [(0, None, 1), (0, "0", 1), (0, "", 0), (0, "-1", 0), (2, None, 0), (None, None, 0)]
+)
+def test_gpus_that_nobody_can_train_on_are_told(tmp_path, monkeypatch, usable, visible, told):
+    Driver([(0, 0, 0), (0, 0, 0)]).install(monkeypatch)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    _, _, said = host(tmp_path, Gpus.found, usable_gpus=usable)
+    assert len(said) == told
+    assert all("a GPU that TensorFlow cannot use" in line for line in said)
 
 
 @needs_bindings
