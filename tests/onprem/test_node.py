@@ -96,7 +96,7 @@ class Node:
         """What the log has of the training's ends."""
         return [json.loads(line) for line in self.host.log(ENDED).splitlines() if line.startswith("{")]
 
-    def end(self, seconds=120):
+    def end(self, seconds=300):
         """Wait until the training and what follows it are over; the last end in the log."""
         over = ("inactive", "failed")
         train = self.host.wait(TRAIN, lambda found: found["ActiveState"] in over and not found.get("Job"), seconds)
