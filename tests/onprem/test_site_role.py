@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 import time
 from pathlib import Path
 
@@ -123,6 +124,10 @@ def test_what_is_different_without_a_reason_is_told_and_what_others_need_stays(l
     host = lab.hosts["one"]
     host.run("apt-get", "install", "-qy", "--no-install-recommends", "jq", DEBIAN_FRONTEND="noninteractive")
     host.run("bash", "-c", "echo mine > /etc/mine.conf")
+    # An operator logs in, and sshd of Debian 13 writes that down.
+    terminal = ["ssh", "-F", lab.ssh_config, "-tt", host.address, "true"]
+    subprocess.run(terminal, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    assert (host.root / "var/log/wtmp.db").exists()
     said = lab.play(DOWN, check=False)
     assert said.returncode == 2
     words = " ".join(said.output.split())
