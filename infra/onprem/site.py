@@ -338,9 +338,9 @@ def _had_begun(result: Result) -> bool:
 
 
 def _lines(problems: Sequence[Problem]) -> Iterator[str]:
-    """A line for each problem, and one for all hosts that have the same."""
+    """A line for each problem, and one for all hosts that have the same; which of them was the faster does not show."""
     found: dict[str, list[str]] = {}
-    for problem in problems:
+    for problem in sorted(problems, key=lambda each: (each.number, each.host)):
         meaning = faults.meaning(problem)
         hosts = found.setdefault(meaning.line("").removeprefix(": "), [])
         if problem.host not in hosts:

@@ -152,7 +152,7 @@ def test_only_hosts_of_the_site_get_metrics_of_a_host(monitor):
 
 
 def test_prometheus_collects_what_is_there_and_knows_what_is_not(monitor):
-    monitor.wait("count(up==1)==3")
+    monitor.wait("count(up)==5 and count(up==1)==3")
     up = {
         (each["metric"]["job"], each["metric"].get("slot")): each for each in monitor.ask("v1/query?query=up")["result"]
     }

@@ -159,6 +159,23 @@ def test_a_check_that_was_to_stop_in_its_last_task_lets_nothing_begin(site, monk
         sites.check(site)
 
 
+def test_a_check_says_the_same_whichever_host_is_the_fastest(site, monkeypatch):
+    said = [
+        Problem("one", "", "Release: old.", number=9),
+        Problem("one", "", "Disk: full.", number=9),
+        Problem("two", "", "Release: old.", number=9),
+        Problem("gone", "Look", "no route to host", unreachable=True, number=1),
+    ]
+    for problems in (said, said[::-1], [said[2], *said[:2], said[3]]):
+        ordered = sorted(problems, key=lambda each: each.message == "Disk: full.")  # a host's own order is its role's
+        Played(monkeypatch, Result(outcome=Outcome.FAILED, tasks=9, last=sites.SUMMARY, problems=ordered))
+        with pytest.raises(sites.Unfit) as raised:
+            sites.check(site)
+        _, first, *others = str(raised.value).split("\n  ")
+        assert first.startswith("gone: not reached"), first
+        assert others == ["one, two: Release: old.", "one: Disk: full."]
+
+
 def test_what_only_looks_ends_as_any_program_does(site, monkeypatch, tmp_path):
     (tmp_path / "said").mkdir()
     told = [("one", "Tell", {})]
