@@ -102,7 +102,7 @@ def load(path: Path, limit: str | None, passwords: Passwords) -> Inventory:
     hosts = {**hosts, **{name: {} for name in groups[ALL] if name not in hosts}}  # Ansible lists those with variables
     _check_vault(hosts, passwords)
     errors = [*_check_hosts(hosts, groups), *_check_limit(limit, hosts, groups), *_check_variables(hosts, groups)]
-    errors += _check_strategy()
+    errors += [*_check_strategy(), *_check_shadowed(path)]
     shared = next(iter(hosts.values()), {})
     table = shared.get(ports.TABLE, ports.shipped())
     rows, wrong = ports.read(table) if isinstance(table, Mapping) else ([], [])
@@ -110,7 +110,7 @@ def load(path: Path, limit: str | None, passwords: Passwords) -> Inventory:
     name = str(shared.get("site_name") or playbooks.defaults("site").get("site_name") or "slipway")
     if EXPRESSION not in name and not _NAME.fullmatch(name):
         allowed = "1 to 40 small letters, digits and dashes"
-        errors.append(BadInput("site_name", name, allowed, "set site_name in group_vars/all.yml"))
+        errors.append(BadInput("site_name", name, allowed, "set site_name in group_vars/all/main.yml"))
     if errors:
         raise BadInputs(errors)
     return Inventory(path, name, hosts, groups, tuple(_matching(limit, hosts, groups)), tuple(rows))
@@ -326,13 +326,23 @@ def _check_slots(
             yield BadInput(f"{host}: trainer_slots", slots, allowed, "give fewer, or the table's entry a larger count")
 
 
+def _check_shadowed(path: Path) -> Iterator[BadInput]:
+    """Of a file and a folder of one name Ansible reads the folder alone, and says nothing of the file."""
+    for folder in (path.parent / "group_vars", path.parent / "host_vars"):
+        for file in sorted(folder.glob("*.y*ml")) + sorted(folder.glob("*.json")):
+            beside = file.with_suffix("")
+            if beside.is_dir():
+                allowed = f"variables in {folder.name}/{beside.name}/, which is read in its place"
+                yield BadInput(f"{folder.name}/{file.name}", str(file), allowed, f"move it into {beside}")
+
+
 def _check_operators(hosts: Mapping[str, Mapping[str, Any]]) -> Iterator[BadInput]:
     """Who may come in: without it the firewall would keep everybody out."""
     allowed = "a list of networks such as 192.0.2.0/24, which may reach SSH and the dashboards"
     for host, variables in hosts.items():
         found = variables.get("site_operators")
         if not found:
-            yield BadInput("site_operators", MISSING, allowed, "set site_operators in group_vars/all.yml")
+            yield BadInput("site_operators", MISSING, allowed, "set site_operators in group_vars/all/main.yml")
             return
         for network in found if isinstance(found, list) else [found]:
             if EXPRESSION in str(network):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -161,6 +163,19 @@ def test_prometheus_collects_what_is_there_and_knows_what_is_not(monitor):
         ("trainer", "0"): "0", ("trainer", "1"): "0",
     }  # fmt: skip
     assert {each["metric"]["host"] for each in up.values()} == {"watcher"}
+
+
+def test_an_alert_of_an_operator_s_own_is_sent_as_the_runbook_says(monitor):
+    page = (Path(__file__).parents[2] / "docs/runbooks/AlertsUndelivered.md").read_text()
+    (command,) = re.findall(r"^curl .*?(?=^```)", page, re.MULTILINE | re.DOTALL)
+    changes = {"secrets/": f"{monitor.secrets}/", "user slipway": f"user slipway:{monitor.password}"}
+    for old, new in {**changes, "https://MONITOR": f"https://{monitor.address}"}.items():
+        assert old in command
+        command = command.replace(old, new)
+    subprocess.run(["bash", "-c", command.replace("curl", "curl --fail --silent", 1)], check=True)
+    _, body = monitor.curl("9093/api/v2/alerts", "--user", f"slipway:{monitor.password}")
+    alerts = [each["labels"] for each in json.loads(body)]
+    assert {"alertname": "Test", "severity": "warning", "host": "MONITOR"} in alerts
 
 
 def test_the_rules_are_loaded_and_a_trainer_that_is_not_there_is_noticed(monitor):

@@ -24,6 +24,7 @@ def init(folder: Path) -> None:
         raise BadInput("FOLDER", str(folder), allowed, "choose another one")
     try:
         shutil.copytree(playbooks.EXAMPLE, folder, dirs_exist_ok=True)
+        (folder / "secrets").mkdir(mode=0o700)
     except OSError as error:
         raise SlipwayError(f"cannot write {folder}: {error.strerror or error}") from error
     click.echo(f"Wrote {folder}: set the hosts in hosts.yml, and the rest in group_vars/all/main.yml.")

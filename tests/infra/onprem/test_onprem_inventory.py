@@ -156,3 +156,17 @@ def test_a_locked_vault_is_named_and_the_right_password_opens_it(tmp_path):
 def test_the_example_is_a_good_one():
     found = load(playbooks.EXAMPLE / "hosts.yml", None, Passwords())
     assert {group: len(found.groups[group]) for group in playbooks.GROUPS} == {"nas": 1, "gpu": 2, "monitor": 1}
+
+
+def test_a_file_that_ansible_would_not_read_is_bad_input(tmp_path):
+    path = inventory(tmp_path, {"gpu": ["gpu-1"]})
+    (tmp_path / "group_vars/all").mkdir(parents=True)
+    (tmp_path / "group_vars/all/main.yml").write_text("site_name: lab\n")
+    (tmp_path / "group_vars/gpu.yml").write_text("trainer_gpu: false\n")
+    assert load(path, None, Passwords()).name == "lab"
+    (tmp_path / "group_vars/all.yml").write_text("monitoring_smtp: mail.example.org:587\n")
+    with pytest.raises(BadInputs) as raised:
+        load(path, None, Passwords())
+    (error,) = raised.value.errors
+    assert error.field == "group_vars/all.yml"
+    assert str(tmp_path / "group_vars/all") in error.cure

@@ -270,6 +270,7 @@ def test_a_playbook_that_makes_no_sense(site):
 
 def test_init_copies_the_example_once(tmp_path):
     out, _ = run("init", "mine", folder=tmp_path)
+    assert (tmp_path / "mine/secrets").stat().st_mode & 0o777 == 0o700
     assert "slipway onprem check --inventory mine" in out
     assert (tmp_path / "mine/group_vars/all/main.yml").is_file()
     assert "--inventory" not in run("init", "mine", folder=tmp_path, code=2)[1]
