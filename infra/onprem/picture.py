@@ -26,7 +26,7 @@ def _boxes(table: Mapping[str, Port]) -> tuple[Box, ...]:
         Box("operator", ("slipway onprem", "ansible-playbook", "", "inventory, vault,", "the site's own CA"),
             16, 176, 150, 124),
         Box("a site: one network, all other ports closed on every host", (), 206, 16, 738, 528, "zone"),
-        Box("group nas", ("one host: runs and queue", "encrypted disk (LUKS)", "snapshots or backups"),
+        Box("group nas", ("one host: runs and queue", "encrypted disk (LUKS)", "backups by date"),
             640, 56, 284, 90),
         Box("group gpu", ("trainers: one run on each GPU,", "taken from the queue on the NAS;", "hardened services,",
                           f"metrics of slots at {table['trainer_metrics'].words},",

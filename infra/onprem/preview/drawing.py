@@ -20,10 +20,12 @@ ROW_INCHES, WIDTH_INCHES, DOTS = 0.36, 16.0, 100
 """A row of Grafana's grid, the whole width, and dots per inch."""
 MARGIN = 0.008
 """Left of panels, as a share of the width."""
-LEGEND_ROWS, LONG_NAME = 3, 24
-"""The most rows of a legend, and how long a name is that leaves room for two in a row instead of three."""
+LEGEND_ROWS, HANDLE_INCHES = 2, 0.45
+"""The most rows of a legend, and what a name takes besides its letters: the piece of line, and room."""
 CHARACTER_INCHES = 0.075
 """Of a text, about."""
+HEADROOM = 1.05
+"""How much higher an axis goes than the highest value, so that no line lies on the edge."""
 LEAST_RATE_SECONDS = 60
 """Rates are over so long at least: four times as long as Prometheus waits between two looks."""
 INK, PALE, GRID, ALERT = "#222222", "#888888", "#e5e5e5", "#d62728"
@@ -142,12 +144,12 @@ def _graph(figure: "Figure", box: Box, panel: Json, asked: Asked) -> None:
     values = [value for line in lines for value in line.series.values]
     if "min" in defaults:
         axes.set_ylim(bottom=defaults["min"], top=None if any(values) else 1.0)
-    if "max" in defaults:
-        axes.set_ylim(top=defaults["max"])
+    low, high = axes.get_ylim()
+    axes.set_ylim(top=defaults.get("max", low + (high - low) * HEADROOM))
     _values(axes, defaults.get("unit", "short"), whole=all(value % 1 == 0 for value in values))
     _times(axes, asked)
     if lines:
-        _legend(axes)
+        _legend(axes, width * WIDTH_INCHES)
     else:
         said = defaults.get("noValue", NOTHING)
         axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", color=PALE)
@@ -161,11 +163,12 @@ def _stacked(axes: "Axes", lines: Sequence[Line]) -> None:
         axes.stackplot(_days(moments), values, labels=[line.name for line in lines], alpha=0.6)
 
 
-def _legend(axes: "Axes") -> None:
-    """The names of lines, row by row; of those with one name one."""
+def _legend(axes: "Axes", inches: float) -> None:
+    """The names of lines, row by row, in so many inches; of those with one name one."""
     handles, names = axes.get_legend_handles_labels()
     found = list(dict(reversed(list(zip(names, handles, strict=True)))).items())[::-1]
-    across = 3 if max(len(name) for name, _ in found) < LONG_NAME else 2
+    longest = max(len(name) for name, _ in found) * CHARACTER_INCHES * 0.75  # its letters are smaller than a text's
+    across = max(1, int(inches / (longest + HANDLE_INCHES)))
     room = across * LEGEND_ROWS
     if len(found) > room:
         found = [*found[: room - 1], (f"and {len(found) - room + 1} more", found[room - 1][1])]

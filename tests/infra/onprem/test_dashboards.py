@@ -257,16 +257,14 @@ def site(tmp_path_factory):
         served = sorted(path for kind in ("node", "trainer") for path in METRICS_TEXTS.glob(f"{kind}/*.prom"))
         for number, path in enumerate(served):
             # Two paths of one server are two targets, as two slots are.
-            names = {
-                "instance": f"{HOSTS[path.stem]}:{9464 + number}",
-                "job": path.parent.name,
-                "host": HOSTS[path.stem],
-                "slot": str(number),
-            }
+            kind, host = path.parent.name, HOSTS[path.stem]
+            names = {"instance": f"{host}:{9464 + number}", "job": kind, "host": host}
+            if kind == "trainer":
+                names["slot"] = str(number)
             relabel = [{"target_label": label, "replacement": value} for label, value in names.items()]
             where = f"/{path.relative_to(METRICS_TEXTS)}"
             job = {
-                "job_name": f"{path.parent.name}-{path.stem}",
+                "job_name": f"{kind}-{path.stem}",
                 "metrics_path": where,
                 "static_configs": [{"targets": [service.host]}],
             }
@@ -463,8 +461,9 @@ def test_a_reference_hides_no_line():
 
 
 def test_a_legend_is_read_row_by_row_and_says_what_it_leaves_out():
-    assert shown("short", *range(4))[1] == ["gpu-0", "gpu-3", "gpu-1", "gpu-2"]  # matplotlib fills columns
-    assert shown("short", *range(12))[1][-1] == "and 4 more"
+    columns = ["gpu-0", "gpu-6", "gpu-1", "gpu-7", "gpu-2", "gpu-3", "gpu-4", "gpu-5"]  # matplotlib fills columns
+    assert shown("short", *range(8))[1] == columns
+    assert shown("short", *range(20))[1][-1] == "and 9 more"
 
 
 @pytest.mark.parametrize(
