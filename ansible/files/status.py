@@ -57,13 +57,16 @@ def disks(paths: list[str]) -> dict[str, dict[str, int]]:
     return found
 
 
-def gpus() -> list[dict[str, str]]:
-    """Each GPU's name, use and memory."""
+def gpus() -> dict[str, Any]:
+    """`gpus`, each GPU's name, use and memory; `gpu_error` if the driver does not tell."""
     if shutil.which("nvidia-smi") is None:
-        return []
+        return {"gpus": []}
     names = ("name", "utilization.gpu", "memory.used", "memory.total")
-    rows = _printed("nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader").splitlines()
-    return [dict(zip(names, map(str.strip, row.split(",")))) for row in rows]  # noqa: B905 (Python 3.9)
+    said = _printed("nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader").splitlines()
+    rows = [list(map(str.strip, line.split(","))) for line in said]
+    if any(len(row) != len(names) for row in rows):  # what is wrong it says here, too
+        return {"gpus": [], "gpu_error": " ".join(said)[:200]}
+    return {"gpus": [dict(zip(names, row)) for row in rows]}  # noqa: B905 (Python 3.9)
 
 
 def alerts(asked: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def status(asked: dict[str, Any]) -> dict[str, Any]:
         "units": units(),
         "certificates": certificates(asked["pki"]),
         "disks": disks(asked["paths"]),
-        "gpus": gpus(),
+        **gpus(),
         "load": [round(each, 2) for each in map(float, Path("/proc/loadavg").read_text(encoding="ascii").split()[:3])],
     }
     if asked.get("prometheus"):

@@ -67,8 +67,14 @@ class Inventory:
         return str(self.hosts[host].get("ansible_host", host))
 
     def words(self) -> str:
-        """The hosts by group, for people."""
-        return "; ".join(f"{group}: {', '.join(self.groups[group])}" for group in GROUPS if self.groups.get(group))
+        """The chosen hosts by group, for people."""
+        chosen = {group: [host for host in self.groups.get(group, ()) if host in self.chosen] for group in GROUPS}
+        return "; ".join(f"{group}: {', '.join(hosts)}" for group, hosts in chosen.items() if hosts)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no host is left out."""
+        return len(self.chosen) == len(self.groups[ALL])
 
 
 def locate(path: Path) -> Path:
@@ -134,7 +140,12 @@ def _ask(path: Path, passwords: Passwords) -> dict[str, Any]:
 def _run(command: list[str], answer: str | None) -> subprocess.CompletedProcess[str]:
     """Run a program of Ansible's; without a terminal of its own it reads a password from its input."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    quiet = {"ANSIBLE_NOCOLOR": "True", "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True", "PYTHONWARNINGS": "ignore"}
+    quiet = {
+        "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
+        "ANSIBLE_VERBOSITY": "0",
+        "PYTHONWARNINGS": "ignore",
+    }
     try:
         return subprocess.run(  # noqa: S603 (Ansible's own programs)
             command, input=answer or "", capture_output=True, text=True, check=False, start_new_session=True,
@@ -158,8 +169,6 @@ def _check_vault(hosts: Mapping[str, Mapping[str, Any]], passwords: Passwords) -
         for name, value in variables.items():
             if not isinstance(value, Mapping) or _VAULTED not in value:
                 continue
-            if not passwords.vault_options() and not os.environ.get("ANSIBLE_VAULT_PASSWORD_FILE"):
-                raise _locked(passwords, f"encrypted variables such as {name}")
             with tempfile.NamedTemporaryFile("w", prefix="slipway-vault-") as sealed:
                 sealed.write(str(value[_VAULTED]))
                 sealed.flush()
@@ -208,6 +217,10 @@ def _check_hosts(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, li
 
 def _check_limit(limit: str | None, hosts: Mapping[str, Any], groups: Mapping[str, list[str]]) -> Iterator[BadInput]:
     known = [*groups, *hosts]
+    if limit is not None and set(limit) & set("~[@"):
+        allowed = "names of hosts and groups, with * and ?, each with ! or & before it"
+        yield BadInput("--limit", limit, allowed, f"write them out: {', '.join(sorted(hosts))}")
+        return
     unknown = [term for term in _terms(limit) if not fnmatch.filter(known, term.lstrip("!&"))]
     for term in unknown:
         near = nearest(term.lstrip("!&"), known)
@@ -217,9 +230,8 @@ def _check_limit(limit: str | None, hosts: Mapping[str, Any], groups: Mapping[st
 
 
 def _terms(limit: str | None) -> list[str]:
-    """The parts of a pattern; what only Ansible can judge (`~regex`, `group[0]`) is left to it."""
-    parts = re.split(r"[,:]", limit or "")
-    return [part.strip() for part in parts if part.strip() and "~" not in part and "[" not in part]
+    """The parts of a pattern."""
+    return [part.strip() for part in re.split(r"[,:]", limit or "") if part.strip()]
 
 
 def _matching(limit: str | None, hosts: Mapping[str, Any], groups: Mapping[str, list[str]]) -> Iterator[str]:

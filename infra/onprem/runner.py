@@ -43,8 +43,18 @@ ENVIRONMENT = {
     "ANSIBLE_LOCALHOST_WARNING": "False",
     "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
     "ANSIBLE_INJECT_FACT_VARS": "False",
+    "ANSIBLE_STRATEGY": "linear",  # whatever a configuration file says: hosts go through tasks together
 }
 """What Ansible is told, where the operator's environment has not told it already."""
+ALWAYS = {
+    "ANSIBLE_STDOUT_CALLBACK": "",  # ansible-runner would make its events by it
+    # Passwords are asked for by this program; Ansible's own question would have no answer.
+    "ANSIBLE_ASK_PASS": "False",
+    "ANSIBLE_ASK_VAULT_PASS": "False",
+    "ANSIBLE_BECOME_ASK_PASS": "False",
+    "MAX_EVENT_RES": str(10**9),  # ansible-runner leaves longer results out, such as 10,000 lines of logs
+}
+"""What it is told in any case."""
 ITSELF = "ansible"
 """In place of a host, where Ansible complains of what it was given."""
 
@@ -184,6 +194,7 @@ def play(
     config.command += [str(path) for path in playbooks[1:]]
     config.command[1:1] = [*target.passwords.options(), *options]
     config.pexpect_timeout = LOOK_SECONDS
+    config.cwd = str(Path.cwd())  # as when the inventory was read: it may name keys and configuration from here
     runner = Runner(config, event_handler=collector, cancel_callback=stop.now)
     display.begin(title, target.artifacts.total(key))
     try:
@@ -215,7 +226,7 @@ def _environment(folder: Path) -> dict[str, str]:
     given = {key: value for key, value in ENVIRONMENT.items() if key not in os.environ}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     ours = {STOP_VARIABLE: str(folder / "stop"), PARENT_VARIABLE: str(os.getpid())}
-    return {**given, "PATH": path, "ANSIBLE_CALLBACK_PLUGINS": str(PLUGINS), **ours}
+    return {**given, **ALWAYS, "PATH": path, "ANSIBLE_CALLBACK_PLUGINS": str(PLUGINS), **ours}
 
 
 @contextlib.contextmanager

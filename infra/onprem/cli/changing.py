@@ -32,7 +32,8 @@ def check(chosen: Chosen, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps({"event": "checked", "site": site.name, "hosts": list(site.inventory.chosen)}))
     else:
-        click.echo(f"{site.name} can be made: {site.inventory.words()}")
+        what = "can be made" if site.inventory.is_whole else "can be made, as far as was looked"
+        click.echo(f"{site.name} {what}: {site.inventory.words()}")
 
 
 @click.command(cls=Command, examples=("slipway onprem plan --inventory site", "slipway onprem plan -i site --diff"))
@@ -89,7 +90,8 @@ def up(chosen: Chosen, yes: bool, break_lock: bool, as_json: bool, quiet: bool) 
         return
     for host in sorted(result.hosts):
         click.echo(f"{host}: {counts[host]} changes" if counts[host] else f"{host}: nothing to change")
-    click.echo(f"{site.name} is up. Watch it: slipway onprem status --inventory {chosen.inventory}")
+    part = "" if site.inventory.is_whole else f", as far as {', '.join(site.inventory.chosen)}"
+    click.echo(f"{site.name} is up{part}. Watch it: slipway onprem status --inventory {chosen.inventory}")
 
 
 def _changes(site: "Site", result: "Result", with_diff: bool) -> list[str]:

@@ -55,7 +55,12 @@ def down(chosen: Chosen, confirm: str | None, shred: str | None, break_lock: boo
         click.echo(f"{host}: as it was before" + (", but for:" if explained else ""))
         for line in explained:
             click.echo(f"  {line}")
-    click.echo(f"{site.name} is gone.")
+    if site.inventory.is_whole:
+        click.echo(f"{site.name} is gone.")
+    else:
+        click.echo(
+            f"{', '.join(site.inventory.chosen)} of {site.name} is given back; the other hosts are as they were."
+        )
 
 
 def _say_plan(site: "Site", foreseen: Mapping[str, Mapping[str, Any]], as_json: bool) -> None:

@@ -59,6 +59,7 @@ def _show_hosts(site: "Site", found: "State") -> None:
         free = ", ".join(f"{path} {usage['free_mib'] / 1024:.0f} GiB" for path, usage in told["disks"].items())
         days = min(told["certificates"].values(), default=None)
         gpus = ", ".join(f"{each['name']} {each['utilization.gpu']}" for each in told["gpus"])
+        gpus = f"the driver fails: {told['gpu_error']}" if told.get("gpu_error") else gpus
         certificate = "none" if days is None else f"{days:.0f} days" if days > 0 else "EXPIRED"
         rows.append((host, ", ".join(groups[host]), services, free, certificate, gpus))
     output.print_table(("host", "groups", "services", "free", "certificates", "GPUs"), rows)

@@ -26,7 +26,8 @@ def test_a_good_one_is_read_as_ansible_reads_it(tmp_path):
     assert (found.name, found.chosen) == ("lab", ("gpu-1",))
     assert [found.address(host) for host in GROUPS["gpu"]] == ["192.0.2.21", "gpu-2"]
     assert found.groups["all"] == ["gpu-1", "gpu-2", "monitor-1", "nas-1"]
-    assert found.words() == "nas: nas-1; gpu: gpu-1, gpu-2; monitor: monitor-1"
+    assert found.words() == "gpu: gpu-1"
+    assert load(path, None, Passwords()).words() == "nas: nas-1; gpu: gpu-1, gpu-2; monitor: monitor-1"
     assert {row.name for row in found.ports} >= {"ssh", "nfs", "grafana", "trainer_metrics"}
 
 
@@ -156,6 +157,13 @@ def test_a_locked_vault_is_named_and_the_right_password_opens_it(tmp_path):
 def test_the_example_is_a_good_one():
     found = load(playbooks.EXAMPLE / "hosts.yml", None, Passwords())
     assert {group: len(found.groups[group]) for group in playbooks.GROUPS} == {"nas": 1, "gpu": 2, "monitor": 1}
+
+
+@pytest.mark.parametrize("limit", ["~gpu", "gpu[0]", "@hosts", "gpu,~nas"])
+def test_patterns_of_which_the_hosts_are_not_known_beforehand_are_refused(tmp_path, limit):
+    with pytest.raises(BadInputs, match="names of hosts and groups") as raised:
+        load(inventory(tmp_path, GROUPS), limit, Passwords())
+    assert "gpu-1, gpu-2" in raised.value.errors[0].cure
 
 
 def test_a_file_that_ansible_would_not_read_is_bad_input(tmp_path):

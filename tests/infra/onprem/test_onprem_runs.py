@@ -1,8 +1,12 @@
 """Playbooks by `slipway onprem`: progress, JSON, locks, stops and faults, on this machine by Ansible itself."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -248,6 +252,70 @@ def test_down_goes_no_further_than_its_look_where_a_host_cannot_be_given_back(si
     assert "it is not taken down, and nothing was changed:\n  two: User alice: you connect to two as it." in err
     assert not (site.folder / "removed").exists()
     assert not list(site.folder.glob("lock-*"))
+
+
+STUB = """#!{python}
+import json
+row = {{"run_id": "old", "state": "done", "since": "2026-01-31", "host": None, "slot": None, "message": "x" * 300}}
+ended = [{{**row, "run_id": f"old-{{number}}"}} for number in range(3000)]
+waiting = [{{**row, "run_id": "new", "state": "running"}}]
+print(json.dumps({{"entries": waiting, "ended": ended, "workers": [], "drained": []}}))
+"""
+
+
+def test_status_asks_a_trainer_that_has_slipway_and_takes_all_it_says(tmp_path):
+    """Whatever the operator's own settings of Ansible are; a GPU whose driver fails is told of, and does no harm."""
+    programs = tmp_path / "programs"
+    installed = tmp_path / "slipway/environment"
+    for path, text in {
+        installed / ".complete": "",
+        installed / "bin/slipway": STUB.format(python=sys.executable),
+        programs / "runuser": '#!/bin/bash\nexec "${@:4}"\n',
+        programs / "nvidia-smi": "#!/bin/sh\necho 'NVIDIA-SMI has failed, as the driver does not answer.'\nexit 9\n",
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    homes = {"one": {"trainer_home": str(tmp_path / "none")}, "two": {"trainer_home": str(tmp_path / "slipway")}}
+    addresses = {host: {**home, "ansible_host": f"127.0.0.{at}"} for at, (host, home) in enumerate(homes.items(), 1)}
+    given = ("--inventory", inventory(tmp_path / "site", HOSTS, addresses, site_name="lab"))
+    own = {
+        "PATH": f"{programs}:{os.environ['PATH']}", "ANSIBLE_STDOUT_CALLBACK": "json", "ANSIBLE_BECOME_ASK_PASS": "1",
+        "ANSIBLE_VERBOSITY": "1",
+    }  # fmt: skip
+    out, _ = run("status", *given, "--json", folder=tmp_path, **own)
+    found = json.loads(out)
+    assert not found["queue"]["error"]
+    assert len(found["queue"]["rows"]) == 3001
+    assert "has failed" in found["hosts"]["one"]["gpu_error"]
+    out, _ = run("status", *given, folder=tmp_path, **own)
+    assert "the driver fails: NVIDIA-SMI has failed" in out
+    assert "new" in out
+    out, err = run("status", *given, "--limit", "one", folder=tmp_path, **own)
+    assert "queue: slipway is not installed" in out, err
+
+
+def test_what_is_relative_is_so_to_where_the_operator_is(site):
+    (site.folder / "password").write_text("open sesame\n")
+    (site.folder / "ansible.cfg").write_text("[defaults]\nvault_password_file = password\n")
+    vault = [Path(sys.executable).with_name("ansible-vault"), "encrypt_string", "--stdin-name", "site_ca_passphrase"]
+    said = subprocess.run(
+        [*vault, "--vault-password-file", site.folder / "password"], input="in a vault", capture_output=True, text=True
+    ).stdout
+    (site.folder / "site/group_vars").mkdir()
+    (site.folder / "site/group_vars/all.yml").write_text(said)
+    site("check", "--quiet", check=[say("Read it", "{{ site_ca_passphrase | mandatory }}")])
+    (site.folder / "password").write_text("close sesame\n")
+    _, err = site("check", "--quiet", code=2)
+    assert "vault" in err
+
+
+def test_a_part_of_a_site_is_told_as_a_part(site):
+    out, _ = site("check", "--limit", "two", check=[])
+    assert "gpu: two" in out
+    assert "one" not in out.replace("done", "")
+    out, _ = site("up", "--yes", "--quiet", "--limit", "two", site=[])
+    assert "lab is up, as far as two." in out
 
 
 def test_bad_input_ends_with_2(site, tmp_path):
