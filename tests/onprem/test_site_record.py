@@ -246,6 +246,28 @@ def test_lists_of_packages_are_waited_for_where_the_machine_fetches_them_by_itse
     assert not packages.stamp.exists()
 
 
+def apt(monkeypatch, module, **said):
+    """What the module calls, without its options, while `run` says what is given for a command's words."""
+    calls = []
+
+    def run(*command, **_):
+        words = " ".join(each for each in command if each not in module.OPTIONS)
+        calls.append(words)
+        return said.get(words.replace(" --simulate", "").replace("-", "_").replace(" ", "_"), "")
+
+    monkeypatch.setattr(module, "run", run)
+    return calls
+
+
+def test_libraries_that_were_there_before_are_no_orphans_of_ours(modules, tmp_path, monkeypatch):
+    before = {"packages": {"libonig5:amd64": "6.9.9-1+b1", "jq": "1.7.1-6"}}
+    (tmp_path / "before.json").write_text(json.dumps(before))
+    simulated = "Remv libonig5 [6.9.9-1+b1]\nRemv libnew1:amd64 [1.0]\n"
+    calls = apt(monkeypatch, modules["packages"], apt_get_autoremove=simulated)
+    modules["packages"].Packages(tmp_path)._purge_orphans()
+    assert calls == ["apt-get --simulate autoremove", "apt-get purge libnew1"]
+
+
 def test_files_come_back_as_they_were_and_only_once(modules, tmp_path):
     kept = modules["kept"].Kept(tmp_path / "record", dry=False)
     file, link, new, folder = (tmp_path / name for name in ("file", "link", "new", "folder"))

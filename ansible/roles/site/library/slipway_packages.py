@@ -292,8 +292,9 @@ class Packages:
         before = read(self.record / "before.json").get("packages")
         if before is None:
             return
+        known = {_bare(name) for name in before}  # of libraries it has the architecture, too
         orphans = parse(run("apt-get", *OPTIONS, "--simulate", "autoremove")).removed
-        if late := [name for name in orphans if name not in before]:
+        if late := [name for name in orphans if name not in known]:
             run("apt-get", *OPTIONS, "purge", *late)
 
     def _drop_accounts(self, stayed: set[str]) -> None:
