@@ -124,6 +124,7 @@ A, C, R = "added", "changed", "removed"
     ("section", "key", "change", "before", "after"),
     [
         ("packages", "openssl", C, "3.0.15-1~deb12u1", "3.0.17-1~deb12u2"),
+        ("packages", "nginx", C, "config-files 1.22.1-9", "config-files 1.22.1-9+deb12u2"),
         ("packages", "linux-image-6.1.0-38-amd64", A, "", "6.1.147-1"),
         ("packages", "linux-headers-6.8.0-45-generic", R, "6.8.0-45.45", ""),
         ("packages", "linux-hwe-6.8-headers-6.8.0-45", A, "", "6.8.0-45.45~22.04.1"),
@@ -161,6 +162,8 @@ def test_what_a_site_s_life_brings_with_it_is_no_fault(snapshot, section, key, c
     [
         ("packages", "nginx", C, "1.22.1-9", "config-files 1.22.1-9"),
         ("packages", "nginx", R, "1.22.1-9", ""),
+        ("packages", "nginx", C, "config-files 1.22.1-9", "1.22.1-9"),
+        ("packages", "nginx", R, "config-files 1.22.1-9", ""),
         ("packages", "linux-headers-amd64", A, "", "6.1.147-1"),
         ("packages", "linux-image-amd64", R, "6.1.147-1", ""),
         ("files", "/etc/mtab", C, "link ../proc/self/mounts", "0644 0:0 1"),
@@ -266,6 +269,22 @@ def test_libraries_that_were_there_before_are_no_orphans_of_ours(modules, tmp_pa
     calls = apt(monkeypatch, modules["packages"], apt_get_autoremove=simulated)
     modules["packages"].Packages(tmp_path)._purge_orphans()
     assert calls == ["apt-get --simulate autoremove", "apt-get purge libnew1"]
+
+
+def test_what_had_been_removed_and_not_purged_is_so_again(modules, tmp_path, monkeypatch):
+    module, there = modules["packages"], {"old": ("config-files", "1")}
+    calls = apt(monkeypatch, module)
+    monkeypatch.setattr(module, "states", lambda: dict(there))
+    for _ in range(2):
+        module.Packages(tmp_path).install(["old"], [], module.Plan(new=["old", "library"]), start=True)
+        there |= {"old": ("installed", "1"), "library": ("installed", "1")}
+    calls.clear()
+    module.Packages(tmp_path).purge()
+    assert [each for each in calls if re.match("apt-get (?!--simulate)", each)] == [
+        "apt-get remove old library",
+        "apt-get purge library",
+    ]
+    assert not (tmp_path / "packages.json").exists()
 
 
 def test_files_come_back_as_they_were_and_only_once(modules, tmp_path):
