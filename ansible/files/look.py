@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SECONDS = 4.0
+NO_ANSWER = f"no answer within {SECONDS:.0f} s"
 LISTS = Path("/var/lib/apt/lists")
 PORTS = {"http": 80, "https": 443, "ftp": 21}
 LOCAL = ("file", "copy")
@@ -35,7 +36,7 @@ def unreached(host: str, port: int, *, open_needed: bool = False) -> str | None:
     except ConnectionRefusedError:
         return "refused" if open_needed else None
     except socket.timeout:  # noqa: UP041 (of its own kind before Python 3.10)
-        return f"no answer within {SECONDS:.0f} s"
+        return NO_ANSWER
     except OSError as error:
         return str(error.strerror or error)
     return None
@@ -77,6 +78,11 @@ def missing(names: list[str]) -> list[str]:
     return [name for name in names if candidates.get(name, "(none)") == "(none)"]
 
 
+def firewall() -> bool:
+    """Whether a site's firewall is loaded: it drops what the inventory did not have when it was."""
+    return bool(shutil.which("nft") and _printed("nft", "list", "table", "inet", "slipway"))
+
+
 def look(asked: dict[str, Any]) -> dict[str, Any]:
     """What this host finds.
 
@@ -90,7 +96,12 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
         mirrors = [(name, pool.submit(unreached, *at, open_needed=True)) for name, at in known.items() if at]
         return {
             "skew": skew,
-            "unreached": [{**peer, "why": why.result()} for peer, why in peers if why.result()],
+            "firewall": firewall(),
+            "unreached": [
+                {**peer, "why": why.result(), "dropped": why.result() == NO_ANSWER}
+                for peer, why in peers
+                if why.result()
+            ],
             "silent": [{"archive": name, "why": why.result()} for name, why in mirrors if why.result()],
             "archives": len(known),
             "missing": missing(asked["packages"]),

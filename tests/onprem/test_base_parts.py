@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from onprem_sites import inventory
 
 ROLES = Path(__file__).parents[2] / "ansible/roles"
 ANSWERS = Path(__file__).parent / "nvidia_smi"
@@ -211,6 +212,33 @@ def test_nouveau_and_secure_boot_are_found(tmp_path):
 def metrics(answer):
     lines = run("nvidia/files/gpu_metrics.py", "-", "-", given=answer).splitlines()
     return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
+@pytest.mark.parametrize(("holder", "taken"), [("me", ""), ("me", "another"), (None, "another")])
+def test_a_reboot_takes_the_lock_and_the_role_takes_it_again_or_stops(tmp_path, holder, taken):
+    """The role's own tasks, but for the reboot: that makes /run empty, and somebody else may be quick."""
+    lock = tmp_path / "site.lock"
+    lock.symlink_to("me")
+    tasks = yaml.safe_load((ROLES / "nvidia/tasks/reboot.yml").read_text())
+    assert tasks.pop()["name"] == "Insist on it"  # the driver, of which there is none here
+    (reboot,) = (task for task in tasks if "ansible.builtin.reboot" in task)
+    del reboot["ansible.builtin.reboot"]
+    reboot["ansible.builtin.command"] = {"argv": ["sh", "-c", f"rm {lock}; [ -z '{taken}' ] || ln -s '{taken}' {lock}"]}
+    play = {"name": "Reboot", "hosts": "all", "gather_facts": False, "tasks": tasks}
+    play["vars"] = {
+        **({"lock_holder": holder} if holder else {}),  # only `slipway onprem` has one
+        "site_lock": str(lock),
+        "nvidia_reboot": True,
+        "nvidia_detect_command": ["true"],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
+    path = inventory(tmp_path / "site", {"gpu": ["one"]})
+    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", path, tmp_path / "play.yml"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    stopped = holder is not None and taken != ""
+    assert str(lock.readlink()) == (taken or holder), done.stdout
+    assert done.returncode == (2 if stopped else 0), done.stdout
+    assert ("then it was taken by another. Wait" in done.stdout) == stopped
 
 
 def test_an_answer_of_nvidia_smi_becomes_metrics():

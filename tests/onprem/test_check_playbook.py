@@ -7,10 +7,12 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 from onprem_sites import inventory, run
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +51,23 @@ def test_a_machine_is_reached_if_it_answers_at_all_and_an_archive_if_it_serves()
     assert LOOK.unreached("127.0.0.1", port, open_needed=True) == "refused"
     assert LOOK.unreached(NO_ROUTE, port) == "Network is unreachable"
     assert LOOK.unreached("host.invalid", port) is not None
+
+
+def test_what_is_dropped_is_told_from_what_has_no_route(monkeypatch):
+    monkeypatch.setattr(LOOK, "archives", dict)
+    monkeypatch.setattr(LOOK, "unreached", lambda address, port: {1: LOOK.NO_ANSWER, 2: "No route to host"}.get(port))
+    found = LOOK.look({**ASKED, "peers": [{"address": "192.0.2.1", "port": port} for port in range(3)]})["unreached"]
+    assert [(each["port"], each["dropped"]) for each in found] == [(1, True), (2, False)]
+
+
+def test_a_site_s_firewall_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not LOOK.firewall()
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    program(tmp_path, "nft", "")
+    assert not LOOK.firewall()
+    program(tmp_path, "nft", "table inet slipway {\n}\n")
+    assert LOOK.firewall()
 
 
 POLICY = """\
@@ -99,6 +118,39 @@ def test_archives_and_what_is_before_them_are_known(tmp_path, monkeypatch):
 
 
 # The whole check ------------------------------------------------------------------------------------------------------
+
+
+def unreached(name, *, dropped):
+    why = LOOK.NO_ANSWER if dropped else "No route to host"
+    return {"name": name, "address": name, "port": 9100, "service": "node exporter", "why": why, "dropped": dropped}
+
+
+def test_what_a_host_s_own_firewall_drops_is_no_problem(tmp_path):
+    """The playbook's own tasks, after a look at hosts that saw what is said here."""
+    (play,) = yaml.safe_load((ROOT / "ansible/check.yml").read_text())
+    setup = {"name": "Learn", "ansible.builtin.setup": {"gather_subset": ["!all", "!min", "distribution"]}}
+    said = [task for task in play["tasks"] if task["name"] in {"Keep what is wrong", "Say all that is wrong"}]
+    kept = {**{key: play[key] for key in ("name", "hosts", "gather_facts")}, "tasks": [setup, *said]}
+    kept["vars"] = {key: play["vars"][key] for key in ("check_found", "check_clock_seconds")}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([kept], sort_keys=False))
+    saw = {"skew": 0, "archives": 1, "missing": [], "silent": [], "free_mib": {}}
+    peers = [unreached(name, dropped=dropped) for name in ("up", "bare", "off") for dropped in (True, False)]
+    hosts = {
+        "new": {"check_saw": {**saw, "firewall": False, "unreached": peers}},
+        "up": {"check_saw": {**saw, "firewall": True, "unreached": []}},
+        "bare": {"check_saw": {**saw, "firewall": False, "unreached": []}},
+        "off": None,  # it was not looked at
+    }
+    path = inventory(tmp_path, {"gpu": list(hosts)}, hosts, check_free_mib={})
+    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", path, "--limit", "new", tmp_path / "play.yml"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    end = "Let packets through between the two."
+    unseen = f"({LOOK.NO_ANSWER}, and whether its own firewall drops it was not seen)"
+    reasons = ("up", "(No route to host)"), ("bare", f"({LOOK.NO_ANSWER})"), ("bare", "(No route to host)")
+    assert json.loads(re.search(r"FAILED! => (\{.*\})", done.stdout)[1])["msg"] == [
+        f"Route: {name} ({name}) port 9100, node exporter, is not reached {why}. {end}"
+        for name, why in (*reasons, ("off", unseen), ("off", "(No route to host)"))
+    ], done.stdout
 
 
 @pytest.fixture

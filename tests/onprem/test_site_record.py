@@ -124,6 +124,7 @@ A, C, R = "added", "changed", "removed"
     ("section", "key", "change", "before", "after"),
     [
         ("packages", "openssl", C, "3.0.15-1~deb12u1", "3.0.17-1~deb12u2"),
+        ("packages", "nginx", C, "config-files 1.22.1-9", "config-files 1.22.1-9+deb12u2"),
         ("packages", "linux-image-6.1.0-38-amd64", A, "", "6.1.147-1"),
         ("packages", "linux-headers-6.8.0-45-generic", R, "6.8.0-45.45", ""),
         ("packages", "linux-hwe-6.8-headers-6.8.0-45", A, "", "6.8.0-45.45~22.04.1"),
@@ -161,6 +162,8 @@ def test_what_a_site_s_life_brings_with_it_is_no_fault(snapshot, section, key, c
     [
         ("packages", "nginx", C, "1.22.1-9", "config-files 1.22.1-9"),
         ("packages", "nginx", R, "1.22.1-9", ""),
+        ("packages", "nginx", C, "config-files 1.22.1-9", "1.22.1-9"),
+        ("packages", "nginx", R, "config-files 1.22.1-9", ""),
         ("packages", "linux-headers-amd64", A, "", "6.1.147-1"),
         ("packages", "linux-image-amd64", R, "6.1.147-1", ""),
         ("files", "/etc/mtab", C, "link ../proc/self/mounts", "0644 0:0 1"),
@@ -244,6 +247,44 @@ def test_lists_of_packages_are_waited_for_where_the_machine_fetches_them_by_itse
     monkeypatch.setattr(modules["packages"], "WAITING_SECONDS", -1)
     assert packages.fetch_lists() == busy
     assert not packages.stamp.exists()
+
+
+def apt(monkeypatch, module, **said):
+    """What the module calls, without its options, while `run` says what is given for a command's words."""
+    calls = []
+
+    def run(*command, **_):
+        words = " ".join(each for each in command if each not in module.OPTIONS)
+        calls.append(words)
+        return said.get(words.replace(" --simulate", "").replace("-", "_").replace(" ", "_"), "")
+
+    monkeypatch.setattr(module, "run", run)
+    return calls
+
+
+def test_libraries_that_were_there_before_are_no_orphans_of_ours(modules, tmp_path, monkeypatch):
+    before = {"packages": {"libonig5:amd64": "6.9.9-1+b1", "jq": "1.7.1-6"}}
+    (tmp_path / "before.json").write_text(json.dumps(before))
+    simulated = "Remv libonig5 [6.9.9-1+b1]\nRemv libnew1:amd64 [1.0]\n"
+    calls = apt(monkeypatch, modules["packages"], apt_get_autoremove=simulated)
+    modules["packages"].Packages(tmp_path)._purge_orphans()
+    assert calls == ["apt-get --simulate autoremove", "apt-get purge libnew1"]
+
+
+def test_what_had_been_removed_and_not_purged_is_so_again(modules, tmp_path, monkeypatch):
+    module, there = modules["packages"], {"old": ("config-files", "1")}
+    calls = apt(monkeypatch, module)
+    monkeypatch.setattr(module, "states", lambda: dict(there))
+    for _ in range(2):
+        module.Packages(tmp_path).install(["old"], [], module.Plan(new=["old", "library"]), start=True)
+        there |= {"old": ("installed", "1"), "library": ("installed", "1")}
+    calls.clear()
+    module.Packages(tmp_path).purge()
+    assert [each for each in calls if re.match("apt-get (?!--simulate)", each)] == [
+        "apt-get remove old library",
+        "apt-get purge library",
+    ]
+    assert not (tmp_path / "packages.json").exists()
 
 
 def test_files_come_back_as_they_were_and_only_once(modules, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import time
@@ -193,3 +194,20 @@ def test_a_play_that_was_killed_half_way_is_taken_back(lab):
     lab.play_until(UP, "TASK [example : Make a folder]")
     lab.play(DOWN)
     assert_same(host, lab.before)
+
+
+@pytest.mark.deep
+def test_a_package_that_was_removed_and_not_purged_is_so_again(lab):
+    host, apt = lab.hosts["one"], ("apt-get", "-qy", "--no-install-recommends")
+    host.run(*apt, "install", "rpcbind", "libonig5", DEBIAN_FRONTEND="noninteractive")
+    host.run("bash", "-c", "echo '# Mine.' >> /etc/default/rpcbind")
+    host.run(*apt, "remove", "rpcbind", DEBIAN_FRONTEND="noninteractive")
+    # A library is there that nothing needs: it stays.
+    host.run("apt-mark", "auto", "libonig5")
+    before = how_it_is(host)
+    assert {"rpcbind rc ", "libonig5 ii "} <= before["packages"]
+    lab.play(UP)
+    assert "rpcbind ii " in installed(host)
+    said = lab.play(DOWN)
+    assert re.search("packages removed without their configuration:\\W+rpcbind", said.output)
+    assert_same(host, before)

@@ -8,7 +8,8 @@ short_description: Install packages that a record can undo, and undo it
 description:
   - Before C(apt-get) changes anything, the names of all packages that would come or go are in the record, so that a
     host that dies half-way can be given back, too. So are the system users that came with them.
-  - Purging takes recorded packages only, and none that something else needs by now.
+  - Purging takes recorded packages only, and none that something else needs by now. What had been removed and not
+    purged before is so again.
 options:
   record:
     description: The folder of the host's record.
@@ -153,6 +154,8 @@ class Packages:
         self.record, self.file, self.stamp = record, record / "packages.json", record / "lists-fetched"
         content = read(self.file)
         self.installed: list[str] = content.get("installed", [])
+        # Of these the configuration was there before: somebody had removed them, and not purged.
+        self.configured: list[str] = content.get("configured", [])
         self.replaced: list[dict[str, Any]] = content.get("replaced", [])
         # By name, with the packages that came in the same go.
         self.users: dict[str, list[str]] = content.get("users", {})
@@ -161,7 +164,7 @@ class Packages:
 
     def save(self) -> None:
         """Write the record."""
-        names = ("installed", "replaced", "users", "groups", "pending")
+        names = ("installed", "configured", "replaced", "users", "groups", "pending")
         write(self.file, {name: getattr(self, name) for name in names})
 
     def missing(self, names: list[str]) -> list[str]:
@@ -208,7 +211,9 @@ class Packages:
         """Install packages, after the record has them."""
         there, manual = states(), set(run("apt-mark", "showmanual").split())
         known = {each["name"] for each in self.replaced}
-        self.installed += [name for name in plan.new if name not in {*self.installed, *known}]
+        new = [name for name in plan.new if name not in {*self.installed, *known}]
+        self.installed += new
+        self.configured += [name for name in new if there.get(name, ("",))[0] == "config-files"]
         self.replaced += [
             {"name": name, "version": there[name][1], "manual": name in manual}
             for name in plan.removed
@@ -258,13 +263,18 @@ class Packages:
                 raise Failed(f"packages: to purge {going} would remove {others}, too. Purge them by hand.")
             stayed |= {name: ", ".join(others) for name in held}
             going = [name for name in going if name not in needed]
-        if going:
-            run("apt-get", *OPTIONS, "purge", *going, cure="Mend that with apt-get on the host, and tear down again.")
+        cure = "Mend that with apt-get on the host, and tear down again."
+        if {*going} & {*self.configured}:
+            run("apt-get", *OPTIONS, "remove", *going, cure=cure)
+        if purging := [name for name in going if name not in self.configured]:
+            run("apt-get", *OPTIONS, "purge", *purging, cure=cure)
         self._purge_orphans()
         self._drop_accounts(set(stayed))
         after = states()
-        gone = sorted(name for name in before if after.get(name, ("not-installed",))[0] == "not-installed")
+        now = {name: after.get(name, ("not-installed", ""))[0] for name in before}
+        gone = sorted(name for name, (state, _) in before.items() if now[name] not in {state, "installed"})
         self.installed, self.replaced = sorted(stayed), []
+        self.configured = [name for name in self.configured if name in stayed]
         self.save()
         return gone, stayed
 
@@ -292,8 +302,9 @@ class Packages:
         before = read(self.record / "before.json").get("packages")
         if before is None:
             return
+        known = {_bare(name) for name in before}  # of libraries it has the architecture, too
         orphans = parse(run("apt-get", *OPTIONS, "--simulate", "autoremove")).removed
-        if late := [name for name in orphans if name not in before]:
+        if late := [name for name in orphans if name not in known]:
             run("apt-get", *OPTIONS, "purge", *late)
 
     def _drop_accounts(self, stayed: set[str]) -> None:
@@ -382,7 +393,7 @@ def purged(module: AnsibleModule, packages: Packages) -> dict[str, Any]:
     tidy()
     gone, stayed = packages.purge()
     exceptions = [
-        {"section": section, "key": f"{re.escape(name)}(:.*)?", "change": "added", "reason": f"needed by {others}"}
+        {"section": section, "key": f"{re.escape(name)}(:.*)?", "reason": f"needed by {others}"}
         for name, others in stayed.items()
         for section in ("packages", "manual")
     ]
