@@ -144,6 +144,7 @@ def test_what_a_host_s_own_firewall_drops_is_no_problem(tmp_path):
     path = inventory(tmp_path, {"gpu": list(hosts)}, hosts, check_free_mib={})
     command = [Path(sys.executable).with_name("ansible-playbook"), "-i", path, "--limit", "new", tmp_path / "play.yml"]
     done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2, done.stdout
     end = "Let packets through between the two."
     unseen = f"({LOOK.NO_ANSWER}, and whether its own firewall drops it was not seen)"
     reasons = ("up", "(No route to host)"), ("bare", f"({LOOK.NO_ANSWER})"), ("bare", "(No route to host)")
@@ -151,6 +152,19 @@ def test_what_a_host_s_own_firewall_drops_is_no_problem(tmp_path):
         f"Route: {name} ({name}) port 9100, node exporter, is not reached {why}. {end}"
         for name, why in (*reasons, ("off", unseen), ("off", "(No route to host)"))
     ], done.stdout
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_full_disk_keeps_no_host_from_the_cure(tmp_path, is_up):
+    (play,) = yaml.safe_load((ROOT / "ansible/check.yml").read_text())
+    (keep,) = (task for task in play["tasks"] if task["name"] == "Keep what is wrong")
+    shown = {"name": "Show it", "ansible.builtin.debug": {"msg": keep["vars"]["check_small"]}}
+    saw = {"firewall": is_up, "free_mib": {"/": 5}}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": [shown]}]))
+    path = inventory(tmp_path, {"gpu": ["one"]}, check_saw=saw, check_free_mib={"/": 1024})
+    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", path, tmp_path / "play.yml"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert ("/ has 5 MiB free" in said) != is_up, said
 
 
 @pytest.fixture
