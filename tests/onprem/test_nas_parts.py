@@ -26,14 +26,14 @@ NETWORK = "fd8e:51c4:a7d3::/64"
 INSIDE = FILTERS.site_tunnel_addresses(NETWORK, dict.fromkeys(ADDRESSES, ""))["addresses"]
 
 
-def play(folder, inventory, playbook, *, check=True):
+def play(folder, inventory, playbook, *, check=True, roles=ROLES):
     """Apply a playbook to this machine; what it said."""
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ROLES.parent / "ansible.cfg"),
         "ANSIBLE_HOME": str(folder / "home"),
-        "ANSIBLE_FILTER_PLUGINS": str(ROLES / "site/filter_plugins"),
-        "ANSIBLE_ROLES_PATH": str(ROLES),
+        "ANSIBLE_FILTER_PLUGINS": str(roles / "site/filter_plugins"),
+        "ANSIBLE_ROLES_PATH": str(roles),
     }
     program = Path(sys.executable).with_name("ansible-playbook")
     done = subprocess.run([program, "-i", inventory, playbook], capture_output=True, text=True, env=environment)
@@ -338,7 +338,7 @@ def part(role, since):
 
 @pytest.mark.slow
 def test_the_authority_goes_with_the_last_host_of_the_inventory(tmp_path):
-    """Hosts that were renamed, or taken out of the inventory, have left copies; one that is in it keeps the authority."""
+    """Hosts that were renamed, or taken out of it, have left copies; one that is in it keeps the authority."""
     tasks = part("certificates", "Forget the host on the operator's machine")
     tasks += part("wireguard", "Forget the host's public key on the operator's machine")
     for folder, end in (("hosts", "pem"), ("wireguard", "pub")):

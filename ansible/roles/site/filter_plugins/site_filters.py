@@ -66,7 +66,7 @@ def site_within(addresses: Iterable[str], network: str) -> list[str]:
 
 
 def site_names(called: Iterable[str]) -> list[str]:
-    """What a certificate has for some names and addresses, as community.crypto writes it: addresses in their one form."""
+    """What a certificate has for names and addresses, as community.crypto writes it: addresses in their one form."""
     found = []
     for each in called:
         try:
