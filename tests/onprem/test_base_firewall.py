@@ -367,6 +367,47 @@ def test_rules_that_somebody_changed_are_put_right_and_others_stay(safe):
     assert not (host.root / "etc/sudoers.d/slipway-user-alice").exists()
 
 
+def test_a_restart_that_a_run_was_cut_off_before_is_made_up_for(safe):
+    host, journal = safe.host, "systemd-journald.service"
+    started = host.properties(journal)["ExecMainStartTimestampMonotonic"]
+    given = GPU | {"base_journal_max": "300M"}
+    # The last line of the task before says that it is done.
+    safe.play_until(safe.playbooks / "up.yml", "TASK [base : Look which service keeps the clock", *extra(**given))
+    assert "300M" in host.run("cat", "/etc/systemd/journald.conf.d/50-slipway.conf").stdout
+    assert host.properties(journal)["ExecMainStartTimestampMonotonic"] == started
+    said = safe.up(*extra(**given))
+    assert [line.split(": changed")[0] for line in said.changes()][:2] == [
+        "site : Look whether what is written was read",
+        "base : Restart the journal",
+    ]
+    assert host.properties(journal)["ExecMainStartTimestampMonotonic"] != started
+    assert safe.up(*extra(**given)).changes() == []
+
+
+def test_what_is_switched_off_ends(safe):
+    host, timer = safe.host, "apt-daily-upgrade.timer"
+    rules = "/etc/audit/rules.d/50-slipway.rules"
+    servers = "/etc/systemd/timesyncd.conf.d/50-slipway.conf"
+    safe.up(*extra(**GPU, base_time_servers=["ntp.example"], base_updates_reboot_time="04:30"))
+    assert "ntp.example" in host.run("cat", servers).stdout
+    assert 'Automatic-Reboot "true"' in host.run("apt-config", "dump").stdout
+    host.run("mkdir", "-p", "/etc/audit/rules.d")
+    host.run("touch", rules)  # as on a host that is no container
+    host.run("systemctl", "is-active", timer)
+    off = extra(**GPU, base_updates=False, base_audit=False)
+    safe.up(*off)
+    settings = host.run("apt-config", "dump").stdout
+    assert 'APT::Periodic::Unattended-Upgrade "0";' in settings
+    assert "Automatic-Reboot" not in settings
+    assert [path for path in (rules, servers) if (host.root / path.strip("/")).exists()] == []
+    assert safe.up(*off).changes() == []
+    assert safe.up("--check", *off).changes() == []
+    host.run("rmdir", "/etc/audit/rules.d", "/etc/audit")
+    safe.up(*extra(**GPU))
+    assert 'APT::Periodic::Unattended-Upgrade "1";' in host.run("apt-config", "dump").stdout
+    host.run("systemctl", "is-active", timer)
+
+
 def test_gpus_are_measured_again_and_again(safe):
     host, file = safe.host, "/var/lib/prometheus/node-exporter/slipway-gpu.prom"
     host.wait(

@@ -300,6 +300,28 @@ def test_an_expired_certificate_is_renewed(nas):
     assert host.properties("slipway-nas-tunnel.service")["ExecMainStartTimestampMonotonic"] != shown
 
 
+def test_a_restart_that_a_run_was_cut_off_before_is_made_up_for(nas):
+    host, copy = nas.hosts["gpu-1"], nas.secrets / "hosts/gpu-1.pem"
+    shown = host.properties("slipway-nas-tunnel.service")["ExecMainStartTimestampMonotonic"]
+    given = {"certificates_names": ["other.example"]}
+    extra = json.dumps({"certificates_passphrase": PASSPHRASE, **given})
+    nas.lab.play_until(
+        nas.certificates, "TASK [certificates : Write the units", "--extra-vars", extra,
+        "--vault-password-file", nas.vault,
+    )  # fmt: skip
+    assert host.properties("slipway-nas-tunnel.service")["ExecMainStartTimestampMonotonic"] == shown
+    # The new one is there, nobody shows it, and a rotation knows that.
+    assert nas.pem("gpu-1") not in copy.read_text()
+    # Asked what would change it says so, and changes nothing.
+    assert nas.play(nas.certificates, "--check", **given).changes() != []
+    assert host.properties("slipway-nas-tunnel.service")["ExecMainStartTimestampMonotonic"] == shown
+    nas.play(nas.certificates, **given)
+    assert host.properties("slipway-nas-tunnel.service")["ExecMainStartTimestampMonotonic"] != shown
+    assert nas.pem("gpu-1") in copy.read_text()
+    assert nas.play(nas.certificates, **given).changes() == []
+    nas.play(nas.certificates)
+
+
 def serve(host, address="127.0.0.1", unit="echo"):
     """A server where NFS would listen, on the NAS; it answers each line with the same."""
     program = (
@@ -769,6 +791,25 @@ def test_who_has_another_key_gets_nothing(connected):
     assert "TimeoutError" in str(asks(trainer, connected.inside))
     server.run("bash", "-c", f"cat /var/tmp/peers.conf > {WIREGUARD}/peers.conf && systemctl reload slipway-wireguard")
     await_answer(trainer, connected.inside)
+
+
+def test_a_peer_that_a_run_was_cut_off_before_is_made_up_for(connected):
+    trainer, server = connected.hosts["gpu-1"], connected.hosts["nas-1"]
+    server.run("bash", "-c", f"sed -i '/Peer/,$d' {WIREGUARD}/peers.conf && systemctl reload slipway-wireguard")
+    for host in connected.hosts.values():  # the module is there, in user space
+        host.run("ln", "-s", "/bin/true", "/usr/local/sbin/modprobe")
+    only = connected.playbook("wireguard", ("nas:gpu", {"roles": ["wireguard"]}))
+    given = {**connected.wireguard, "wireguard_start": True}
+    extra = json.dumps({"certificates_passphrase": PASSPHRASE, **given})
+    words = "TASK [wireguard : Copy what makes and ends it"
+    connected.lab.play_until(only, words, "--extra-vars", extra, "--vault-password-file", connected.vault)
+    assert "[Peer]" in server.run("cat", f"{WIREGUARD}/peers.conf").stdout
+    assert asks(trainer, connected.inside) is not True
+    connected.play(only, **given)
+    await_answer(trainer, connected.inside)
+    assert connected.play(only, **given).changes() == []
+    for host in connected.hosts.values():
+        host.run("rm", "/usr/local/sbin/modprobe")
 
 
 def test_without_the_tunnel_nothing_leaves_in_clear(connected):

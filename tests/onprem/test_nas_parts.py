@@ -26,18 +26,20 @@ NETWORK = "fd8e:51c4:a7d3::/64"
 INSIDE = FILTERS.site_tunnel_addresses(NETWORK, dict.fromkeys(ADDRESSES, ""))["addresses"]
 
 
-def play(folder, inventory, playbook):
-    """Apply a playbook to this machine."""
+def play(folder, inventory, playbook, *, check=True, roles=ROLES):
+    """Apply a playbook to this machine; what it said."""
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ROLES.parent / "ansible.cfg"),
         "ANSIBLE_HOME": str(folder / "home"),
-        "ANSIBLE_FILTER_PLUGINS": str(ROLES / "site/filter_plugins"),
-        "ANSIBLE_ROLES_PATH": str(ROLES),
+        "ANSIBLE_FILTER_PLUGINS": str(roles / "site/filter_plugins"),
+        "ANSIBLE_ROLES_PATH": str(roles),
     }
     program = Path(sys.executable).with_name("ansible-playbook")
     done = subprocess.run([program, "-i", inventory, playbook], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
+    said = " ".join(f"{done.stdout}{done.stderr}".split())
+    assert not check or done.returncode == 0, said
+    return said
 
 
 def render(folder, trainers=("gpu-1", "gpu-2")):
@@ -261,3 +263,96 @@ def test_a_disk_with_anything_on_it_is_not_formatted(tmp_path, disks, monkeypatc
     for name, words in said.items():
         assert DEVICES[name][2] in " ".join(words.split())
     assert {name: each for name, each in states.items() if any(each)} == {"ours": [True, False], "begun": [False, True]}
+
+
+# Certificates, and what of them is on the operator's machine ----------------------------------------------------------
+
+
+def operate(folder, tasks, hosts=("nas-1",), check=True, **variables):
+    """Have roles do a part of theirs on this machine, whose folder of secrets is `folder`; what Ansible said."""
+    common = {
+        "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "site_recorded": True,
+        "site_secrets": str(folder), "certificates_passphrase": "correct horse battery", **variables,
+    }  # fmt: skip
+    inventory, playbook = folder / "hosts.yml", folder / "tasks.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": dict.fromkeys(hosts), "vars": common}}))
+    files = [
+        f"{ROLES}/{role}/{part}/main.yml"
+        for role in ("site", "certificates", "wireguard")
+        for part in ("defaults", "vars")
+    ]
+    # What the inventory has goes before what roles have by default, as it is a variable of the play's here.
+    written = {"hosts": "all", "gather_facts": False, "vars_files": files, "tasks": [{"set_fact": common}, *tasks]}
+    playbook.write_text(yaml.safe_dump([written]))
+    return play(folder, inventory, playbook, check=check)
+
+
+def of_role(role, name):
+    return {"include_role": {"name": role, "tasks_from": name}}
+
+
+def test_a_host_asks_for_the_names_that_it_is_told_to_however_its_address_is_written(tmp_path):
+    addresses = ["2001:0DB8:0::21", "2001:db8::21", "FE80::1%eth0", "192.0.2.21", "gpu-1.example"]
+    request = {
+        "privatekey_path": f"{tmp_path}/host.key", "common_name": "{{ inventory_hostname }}",
+        "subject_alt_name": "{{ certificates_san }}",
+    }  # fmt: skip
+    key = {"path": f"{tmp_path}/host.key", "type": "ECC", "curve": "secp256r1"}
+    asked = "(asked.csr | community.crypto.openssl_csr_info).subject_alt_name"
+    tasks = [
+        {"community.crypto.openssl_privatekey": key, "run_once": True},
+        {"community.crypto.openssl_csr_pipe": request, "register": "asked"},
+        {"assert": {"that": [f"{asked} | sort == certificates_san | sort", "certificates_san | length == 2"]}},
+    ]
+    hosts = [f"host-{number}" for number in range(len(addresses))]
+    operate(
+        tmp_path, tasks, hosts, ansible_host=f"{{{{ {dict(zip(hosts, addresses, strict=True))}[inventory_hostname] }}}}"
+    )
+
+
+@pytest.mark.slow
+def test_an_authority_that_was_cut_off_before_its_certificate_is_gone_on_with(tmp_path):
+    make = [of_role("certificates", "preflight"), of_role("certificates", "authority")]
+    operate(tmp_path, make)
+    key = (tmp_path / "ca.key").read_text()
+    (tmp_path / "ca.pem").unlink()
+    operate(tmp_path, make)
+    assert (tmp_path / "ca.key").read_text() == key
+    # One that has signed something was there whole: its certificate is lost.
+    (tmp_path / "hosts/nas-1.pem").write_text((tmp_path / "ca.pem").read_text())
+    (tmp_path / "ca.pem").unlink()
+    assert "only one is there. Put the other one back" in operate(tmp_path, make, check=False)
+
+
+def part(role, since):
+    """The tasks of a role's undo from one on, those in its blocks as well."""
+    tasks = yaml.safe_load((ROLES / role / "tasks/absent.yml").read_text())
+    tasks = [task for each in tasks for task in each.get("block", [each])]
+    names = [task["name"] for task in tasks]
+    return [
+        task
+        for task in tasks[names.index(since) :]
+        if task.get("delegate_to") == "localhost" or "debug" in str([*task])
+    ]
+
+
+@pytest.mark.slow
+def test_the_authority_goes_with_the_last_host_of_the_inventory(tmp_path):
+    """Hosts that were renamed, or taken out of it, have left copies; one that is in it keeps the authority."""
+    tasks = part("certificates", "Forget the host on the operator's machine")
+    tasks += part("wireguard", "Forget the host's public key on the operator's machine")
+    for folder, end in (("hosts", "pem"), ("wireguard", "pub")):
+        (tmp_path / folder).mkdir()
+        for host in ("nas-1", "gpu-1.example", "old-name"):
+            (tmp_path / folder / f"{host}.{end}").touch()
+    (tmp_path / "ca.key").touch()
+    hosts = ("nas-1", "gpu-1.example")
+    limited = [{**task, "when": f"inventory_hostname == 'nas-1' and ({task.get('when', True)})"} for task in tasks]
+    said = operate(tmp_path, limited, hosts)
+    assert "old-name" not in said
+    assert (tmp_path / "ca.key").exists()
+    assert (tmp_path / "wireguard/gpu-1.example.pub").exists()
+    said = operate(tmp_path, tasks, hosts)
+    assert "old-name: had a certificate of this authority, and no host of the inventory has that name any more" in said
+    assert [path for name in ("ca.key", "hosts", "wireguard") if (path := tmp_path / name).exists()] == []
+    assert "had a certificate" not in operate(tmp_path, tasks, hosts)

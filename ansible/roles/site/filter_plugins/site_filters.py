@@ -1,4 +1,4 @@
-"""Filters of the role: the table of ports, addresses in the tunnel, and differences as words."""
+"""Filters of the role: the table of ports, addresses in the tunnel, names in certificates, and differences as words."""
 
 import hashlib
 import ipaddress
@@ -65,6 +65,17 @@ def site_within(addresses: Iterable[str], network: str) -> list[str]:
     return [each for each in addresses if ipaddress.ip_address(each.partition("%")[0]) in net]
 
 
+def site_names(called: Iterable[str]) -> list[str]:
+    """What a certificate has for names and addresses, as community.crypto writes it: addresses in their one form."""
+    found = []
+    for each in called:
+        try:
+            found.append(f"IP:{ipaddress.ip_address(each.partition('%')[0])}")
+        except ValueError:
+            found.append(f"DNS:{each}")
+    return list(dict.fromkeys(found))
+
+
 def site_difference(found: Mapping[str, str]) -> str:
     """A difference that `snapshot.py` found, as a line."""
     values = {"added": found["after"], "removed": found["before"], "changed": f"{found['before']} -> {found['after']}"}
@@ -81,5 +92,6 @@ class FilterModule:
             "site_port_clashes": site_port_clashes,
             "site_tunnel_addresses": site_tunnel_addresses,
             "site_within": site_within,
+            "site_names": site_names,
             "site_difference": site_difference,
         }
