@@ -216,12 +216,16 @@ def test_a_drained_host_takes_nothing_and_gives_back_what_it_should(site):
     site.ended(**{"long-1": "done", "ok-1": "done"})
 
 
+def slipway_cancel(site, run_id):
+    command = [sys.executable, "-m", "trainer", "node", "cancel", run_id, "--queue", site.queue.folder]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def test_a_run_that_is_trained_can_be_cancelled(site):
     site.submit("long-1", "ok-1")
     site.worker(0)
     site.wait(lambda: site.events("long-1"))
-    command = [sys.executable, "-m", "trainer", "node", "cancel", "long-1", "--queue", site.queue.folder]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "long-1 is being stopped.\n"
+    assert slipway_cancel(site, "long-1") == "long-1 is being stopped.\n"
     site.ended(**{"long-1": "cancelled", "ok-1": "done"})
     assert site.events("long-1") == ["begun", "saved"]
 
@@ -231,6 +235,15 @@ def test_an_entry_that_is_cancelled_when_its_training_has_ended_is_not_left_with
     site.worker(0, program=CANCELLED_LATE + WORK)
     site.ended(**{"ok-1": "cancelled", "ok-2": "cancelled"})
     assert site.events("ok-1") == ["begun", "ended"]
+
+
+def test_a_run_that_is_cancelled_in_the_pause_before_a_restart_does_not_start_again(site):
+    site.submit("crash-1", "ok-1")
+    site.worker(0, program=WORK.replace("restart_seconds=0.1", "restart_seconds=3600"))
+    site.wait(lambda: site.queue.find("crash-1").change.message)  # its training has ended, and is to be started again
+    assert slipway_cancel(site, "crash-1") == "crash-1 is being stopped.\n"
+    site.ended(**{"crash-1": "cancelled", "ok-1": "done"})
+    assert site.events("crash-1") == ["begun", "ended"]
 
 
 def test_an_entry_that_nobody_can_take_holds_up_no_other(site):
