@@ -300,14 +300,33 @@ def test_a_host_is_drained_until_it_is_not(queue):
 def test_a_worker_is_dead_when_its_sign_has_not_changed_for_long():
     time = [0.0]
     watch = Watch(10, lambda: time[0])
-    assert not watch.is_dead(OTHER_HOST, b"1")
-    time[0] = 9.9
-    assert not watch.is_dead(OTHER_HOST, b"2")
-    time[0] = 19.8
-    assert not watch.is_dead(OTHER_HOST, b"2")
-    time[0] = 20
-    assert watch.is_dead(OTHER_HOST, b"2")
-    assert not watch.is_dead(OTHER_HOST, b"3")
+
+    def looks(sign, until):
+        """What it finds in looks two seconds apart."""
+        found = []
+        while time[0] <= until:
+            found.append(watch.is_dead(OTHER_HOST, sign))
+            time[0] += 2
+        return found
+
+    assert looks(b"1", 8) == [False] * 5
+    assert looks(b"2", 18) == [False] * 5
+    assert looks(b"2", 20) == [True]
+    assert looks(b"3", 22) == [False]
+
+
+def test_time_in_which_nobody_could_look_is_nobody_s_silence():
+    """The NAS was away for an hour: an idle worker that is faster than the holder takes nothing from it."""
+    time = [0.0]
+    watch = Watch(120, lambda: time[0])
+    others = [OTHER_HOST, dataclasses.replace(OTHER_HOST, slot=1, token="another")]
+    assert not any(watch.is_dead(holder, b"1") for holder in others)
+    time[0] = 3600
+    assert not any(watch.is_dead(holder, b"1") for holder in others)
+    for time[0] in range(3602, 3720, 2):
+        assert not any(watch.is_dead(holder, b"1") for holder in others)
+    time[0] = 3720
+    assert all(watch.is_dead(holder, b"1") for holder in others)
 
 
 def test_the_sign_of_life_is_of_that_very_process(queue):
