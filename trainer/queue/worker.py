@@ -162,7 +162,8 @@ class Worker:
         holder = entry.change.holder
         if entry.state is not State.RUNNING or holder is None or holder.place == self._holder.place:
             return False
-        return holder.was_switched_off(self._holder) or self._watch.is_dead(holder, self._queue.sign_of_life(holder))
+        # Also of this machine, where that slot's worker may start a moment later than this one.
+        return self._watch.is_dead(holder, self._queue.sign_of_life(holder))
 
     def _put_back(self, entry: Entry, why: str) -> None:
         """Let anybody take an entry whose training has ended; one that was to be cancelled is so."""

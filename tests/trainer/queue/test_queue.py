@@ -338,8 +338,6 @@ def test_the_sign_of_life_is_of_that_very_process(queue):
     queue.beat(later, {"beats": 1})
     assert queue.sign_of_life(here) is None
     assert here.place == later.place
-    assert dataclasses.replace(here, boot="another").was_switched_off(later)
-    assert not here.was_switched_off(later)
 
 
 def test_starts_of_the_last_minutes_count():

@@ -1,6 +1,7 @@
 """Workers as processes: each entry is trained to its end, by one at a time, whatever dies."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 from trainer.config import load, presets
 from trainer.queue import submit
 from trainer.queue.queue import Queue
-from trainer.queue.states import State, Submission
+from trainer.queue.states import Holder, State, Submission
 
 STAND_IN = Path(__file__).with_name("stand_in_slipway.py")
 WORK = """
@@ -180,6 +181,23 @@ def test_a_slot_takes_its_own_back_at_once_and_others_when_it_is_long_gone(site)
     assert other.wait(10) == 0
     assert site.queue.find("long-1").change.starts == ()  # a stop is no crash
     assert site.states()["long-1"] == "running"
+
+
+@pytest.mark.parametrize("is_drained", [False, True])
+def test_after_a_reboot_each_slot_goes_on_with_its_own_whichever_worker_is_first(site, is_drained):
+    site.submit("ok-1")
+    before = dataclasses.replace(Holder.here(0), boot="the one before", token="gone")
+    site.queue.move(site.queue.find("ok-1"), State.RUNNING, holder=before)
+    if is_drained:
+        site.queue.drain(os.uname().nodename, is_now=False, by="me")
+    patient = WORK.replace("dead_after_seconds=1.5", "dead_after_seconds=60")
+    other = site.worker(1, program=patient)
+    site.wait(lambda: any(said["slot"] == 1 for said in site.queue.workers()))
+    time.sleep(0.5)  # ten looks
+    assert site.held("ok-1").change.holder == before
+    site.worker(0, program=patient)
+    site.ended(**{"ok-1": "done"})
+    assert "put back" not in other.log.read_text()
 
 
 def test_a_paused_worker_that_lost_its_entry_ends_its_training(site):
