@@ -339,7 +339,8 @@ class Queue:
                 raise self._silent(error) from error
 
     def _silent(self, error: OSError) -> SlipwayError:
-        return SlipwayError(f"the queue {self.folder} does not answer: {error.strerror or error}")
+        what = f"refuses user {_user(os.geteuid())}" if isinstance(error, PermissionError) else "does not answer"
+        return SlipwayError(f"the queue {self.folder} {what}: {error.strerror or error}")
 
 
 @contextlib.contextmanager

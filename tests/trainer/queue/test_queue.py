@@ -6,6 +6,7 @@ import errno
 import getpass
 import json
 import os
+import pwd
 import socket
 import threading
 from pathlib import Path
@@ -268,6 +269,21 @@ def test_root_leaves_nothing_in_the_queue_of_somebody_else(queue, monkeypatch, c
     assert "this one belongs to user 64000" in said
     assert "runuser -u 64000 --" in said
     assert slipway("node", "queue", "--queue", queue.folder) == 0
+    entry = submitted(queue, "a")
+    assert slipway("node", "cancel", "a", "--queue", queue.folder) == 2
+    assert "this one belongs to user 64000" in capsys.readouterr().err
+    assert queue.find("a") == entry
+
+
+def test_who_may_not_change_an_entry_is_told_so(queue, monkeypatch):
+    entry = submitted(queue, "a")
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(SlipwayError, match=f"refuses user {pwd.getpwuid(os.geteuid()).pw_name}: Permission denied"):
+        queue.move(entry, State.CANCELLED)
 
 
 def owned_by(user, folder):

@@ -265,7 +265,7 @@ def cancel(run: str, folder: Path, as_json: bool) -> None:
     from trainer.queue.queue import Lost
     from trainer.queue.states import State
 
-    queue = _queue(folder)
+    queue = _queue(folder, write=True)
     while True:
         entry = queue.find(run)
         try:
