@@ -15,7 +15,7 @@ import trainer
 PACKAGES = (envs, trainer)
 PLAYBOOKS = Path(__file__).parent / "ansible"
 PLAYBOOK, ROLE = "node.yml", "roles/trainer"
-"""What nodes have of them. All else is of sites: a change of it is none of a node's, and inventories may have secrets."""
+"""What nodes have of them. All else is a site's: its changes are none of a node's, and inventories may have secrets."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip archive can hold: wheels of the same files are the same bytes."""
 
@@ -46,7 +46,7 @@ def playbook() -> Iterator[tuple[str, bytes]]:
 
 
 def _package(name: str, folder: str | Path) -> Iterator[tuple[str, bytes]]:
-    """A folder's files, but for the playbooks, which are there by a link in a clone, and as they are in an installation."""
+    """A folder's files, but for the playbooks: in a clone they are there by a link, in an installation as they are."""
     for parent, folders, names in os.walk(folder):
         folders[:] = [each for each in folders if each != "__pycache__" and not each.startswith(".")]
         folders[:] = [each for each in folders if Path(parent) / each != PLAYBOOKS]
