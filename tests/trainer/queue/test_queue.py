@@ -20,7 +20,7 @@ from trainer import queue as queues
 from trainer.cli import application
 from trainer.config import load
 from trainer.errors import BadInput, SlipwayError
-from trainer.queue.queue import Lost, Queue
+from trainer.queue.queue import Drained, Lost, Queue
 from trainer.queue.states import ENDS, FOLLOWING, Change, Entry, Holder, Senseless, State, Submission, recent
 from trainer.queue.watch import Watch
 
@@ -311,6 +311,27 @@ def test_a_host_is_drained_until_it_is_not(queue):
     assert queue.drained("here") is None
     with pytest.raises(BadInput, match="--host"):
         queue.drain("../x", is_now=False, by="me")
+
+
+def test_what_one_has_drained_another_does_not_undrain(queue, capsys):
+    def drained(*command):
+        assert slipway("node", *command, "--queue", queue.folder, "--host", "gpu-1", "--json") == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert drained("undrain", "--by", "removal") == {"host": "gpu-1", "drained": False, "changed": False}
+    drained("drain", "--now", "--by", "removal")
+    assert queue.drained("gpu-1") == Drained(True, "removal")
+    assert drained("undrain", "--by", "removal")["changed"]
+    assert queue.drained("gpu-1") is None
+    drained("drain")
+    drained("drain", "--now", "--by", "removal")  # it was another's before: that one's it stays
+    assert queue.drained("gpu-1") == Drained(True, getpass.getuser())
+    assert drained("undrain", "--by", "removal") == {"host": "gpu-1", "drained": True, "changed": False}
+    drained("drain", "--now", "--by", "removal")
+    drained("undrain")
+    drained("drain", "--by", "removal")
+    drained("drain")
+    assert queue.drained("gpu-1") == Drained(False, getpass.getuser())
 
 
 def test_a_worker_is_dead_when_its_sign_has_not_changed_for_long():
