@@ -448,6 +448,44 @@ def test_a_trainer_with_gpus_has_their_devices_made_first(node, site):
     assert not (node.host.root / "usr/local/sbin/slipway-gpu-devices").exists()
 
 
+@pytest.mark.deep
+def test_what_was_broken_off_is_made_up_for(node, site):
+    """An application after it wrote the units, and a removal after it drained the host; an operator's drain stays."""
+    unit = node.host.root / "etc/systemd/system/slipway-worker@.service"
+    unit.write_text(unit.read_text().replace("--metrics-port 9464", "--metrics-port 9470"))
+    moved = {**QUEUE, "trainer_metrics_port": 9470}
+    assert node.apply(**moved).returncode == 0
+    process = node.host.properties(WORKER)["MainPID"]
+    assert "--metrics-port\x009470" in node.host.run("cat", f"/proc/{process}/cmdline").stdout
+    assert re.search(r"changed=0 .*failed=0", (again := node.apply(**moved)).stdout), again.stdout
+    assert node.host.properties(WORKER)["MainPID"] == process
+
+    drained = node.host.root / "var/nas/queue/drained"
+    queued(node, "drain", "--now", "--by", "removal")
+    node.host.run("systemctl", "disable", "--now", WORKER)
+    assert node.apply(**QUEUE).returncode == 0
+    assert list(drained.iterdir()) == []
+    assert node.host.properties(WORKER)["ActiveState"] == "active"
+    queued(node, "drain")
+    queued(node, "drain", "--now", "--by", "removal")
+    assert re.search(r"changed=0 .*failed=0", (again := node.apply(**QUEUE)).stdout), again.stdout
+    assert len(list(drained.iterdir())) == 1
+    queued(node, "undrain")
+
+    queued(node, "drain", "--now", "--by", "removal")
+    node.host.run("systemctl", "disable", "--now", WORKER)
+    record = node.host.root / "root/record"
+    record.mkdir()
+    (record / "before.json").write_text('{"folders": {\n"/var/lib/slipway": "folder 0750 64000:64000"\n}}')
+    gone = {**QUEUE, "trainer_state": "absent", "trainer_bundle": "/no/bundle", "site_record": "/root/record"}
+    assert (done := node.apply(**gone, trainer_purge=True)).returncode == 0, done.stdout
+    assert list(drained.iterdir()) == []
+    assert node.host.run("ls", "/opt", "/etc/systemd/system", "-1").stdout.count("slipway") == 0
+    assert (node.host.root / STORE[1:]).is_dir()  # it was there before the site
+    assert re.search(r"changed=0 .*failed=0", node.apply(**gone, trainer_purge=True).stdout)
+    assert (done := node.apply(**QUEUE)).returncode == 0, done.stdout
+
+
 def test_a_queue_s_run_goes_on_after_the_power_was_cut(node, site):
     pairs = [item for key, value in TINY.items() for item in ("--set", f"{key}={json.dumps(value)}")]
     long = ["--set", f"budget.env_steps={256 * 100_000}"]

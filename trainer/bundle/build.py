@@ -20,7 +20,6 @@ LONGEST_NAME = 255 - len(".sha256.sig")
 """In bytes: file systems take 255, and the signature's name is the longest."""
 MANIFEST, RUN_FILE = "manifest.json", "run.yaml"
 REQUIREMENTS, NODE_REQUIREMENTS = "requirements.txt", "node-requirements.txt"
-PLAYBOOK, ROLE = "node.yml", "roles/trainer"
 
 
 def build(
@@ -117,18 +116,12 @@ def signature_path(out: Path) -> Path:
 
 def _content(run_file: RunFile | None, gpu: bool) -> dict[str, bytes | Path]:
     name, data = wheel.build()
-    role = HERE / "ansible" / ROLE
     return {
         name: data,
         **({RUN_FILE: load.dump(run_file).encode()} if run_file is not None else {}),
         REQUIREMENTS: (HERE / "requirements" / ("trainer-gpu.txt" if gpu else "trainer.txt")).read_bytes(),
         NODE_REQUIREMENTS: (HERE / "requirements" / "node.txt").read_bytes(),
-        f"ansible/{PLAYBOOK}": (HERE / "ansible" / PLAYBOOK).read_bytes(),
-        **{
-            f"ansible/{ROLE}/{path.relative_to(role).as_posix()}": path.read_bytes()
-            for path in role.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
-        },
+        **{f"ansible/{name}": data for name, data in wheel.playbook()},
     }
 
 

@@ -13,6 +13,9 @@ import envs
 import trainer
 
 PACKAGES = (envs, trainer)
+PLAYBOOKS = Path(__file__).parent / "ansible"
+PLAYBOOK, ROLE = "node.yml", "roles/trainer"
+"""What nodes have of them. All else is a site's: its changes are none of a node's, and inventories may have secrets."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip archive can hold: wheels of the same files are the same bytes."""
 
@@ -27,6 +30,7 @@ def build() -> tuple[str, bytes]:
     distribution = importlib.metadata.distribution("slipway")
     stem = f"slipway-{distribution.version}"
     content = {name: data for package in PACKAGES for name, data in _package(package.__name__, package.__path__[0])}
+    content |= {f"trainer/bundle/ansible/{name}": data for name, data in playbook()}
     content |= {f"{stem}.dist-info/{name}": data for name, data in _metadata(distribution)}
     content[f"{stem}.dist-info/WHEEL"] = WHEEL.encode()
     record = f"{stem}.dist-info/RECORD"
@@ -35,10 +39,17 @@ def build() -> tuple[str, bytes]:
     return f"{stem}-py3-none-any.whl", _zip(content)
 
 
-def _package(name: str, folder: str) -> Iterator[tuple[str, bytes]]:
-    """A package's files; the playbook lies in it by a link in a clone, and as it is in an installation."""
-    for parent, folders, names in os.walk(folder, followlinks=True):
+def playbook() -> Iterator[tuple[str, bytes]]:
+    """The playbook that makes a machine a node, with its role; the names begin below the folder of playbooks."""
+    yield PLAYBOOK, (PLAYBOOKS / PLAYBOOK).read_bytes()
+    yield from _package(ROLE, PLAYBOOKS / ROLE)
+
+
+def _package(name: str, folder: str | Path) -> Iterator[tuple[str, bytes]]:
+    """A folder's files, but for the playbooks: in a clone they are there by a link, in an installation as they are."""
+    for parent, folders, names in os.walk(folder):
         folders[:] = [each for each in folders if each != "__pycache__" and not each.startswith(".")]
+        folders[:] = [each for each in folders if Path(parent) / each != PLAYBOOKS]
         for each in names:
             if not each.startswith(".") and not each.endswith(".pyc"):
                 path = Path(parent) / each

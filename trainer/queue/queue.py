@@ -46,9 +46,11 @@ class Drained:
 
     Attributes:
         is_now: whether it also puts back what it trains.
+        by: who said so.
     """
 
     is_now: bool
+    by: str = ""
 
 
 class Queue:
@@ -243,17 +245,28 @@ class Queue:
         """
         files.write_json(self._drained_path(host), {"now": is_now, "by": by, "at": now()})
 
-    def undrain(self, host: str) -> None:
+    def undrain(self, host: str, by: str | None = None) -> bool:
         """Let a host's workers take entries again.
+
+        Args:
+            host: its name.
+            by: only if that one drained it; None: whoever did.
+
+        Returns:
+            Whether they may now.
 
         Raises:
             BadInput: if that is no host's name.
             SlipwayError: if the folder does not answer.
         """
+        path, drained = self._drained_path(host), self.drained(host)
+        if by is not None and drained and drained.by != by:
+            return False
         try:
-            self._drained_path(host).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
             raise self._silent(error) from error
+        return True
 
     def drained(self, host: str) -> Drained | None:
         """What a host was told; None: nothing.
@@ -264,7 +277,8 @@ class Queue:
         if f"{host}.json" not in self._names(DRAINED):
             return None
         try:
-            return Drained(bool(files.read_json(self._drained_path(host)).get("now")))
+            said = files.read_json(self._drained_path(host))
+            return Drained(bool(said.get("now")), str(said.get("by", "")))
         except SlipwayError:
             return Drained(False)  # it cannot be read, but it is there
 
@@ -339,7 +353,8 @@ class Queue:
                 raise self._silent(error) from error
 
     def _silent(self, error: OSError) -> SlipwayError:
-        return SlipwayError(f"the queue {self.folder} does not answer: {error.strerror or error}")
+        what = f"refuses user {_user(os.geteuid())}" if isinstance(error, PermissionError) else "does not answer"
+        return SlipwayError(f"the queue {self.folder} {what}: {error.strerror or error}")
 
 
 @contextlib.contextmanager

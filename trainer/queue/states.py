@@ -63,7 +63,7 @@ class Holder:
     Attributes:
         host: its machine's name, for people.
         machine: tells machines apart, also those of one name; it lasts over reboots.
-        boot: tells the times apart that a machine was switched on.
+        boot: tells the times apart that a machine was switched on, for people.
         slot: of the machine; one worker has it at a time.
         token: tells processes apart.
     """
@@ -84,10 +84,6 @@ class Holder:
     def place(self) -> str:
         """Machine and slot, as a file's name; the same over reboots and restarts."""
         return f"{self.host}-{self.machine}-{self.slot}"
-
-    def was_switched_off(self, other: "Holder") -> bool:
-        """Whether this one's machine has been started again since, as another worker on it can tell."""
-        return self.machine == other.machine and self.host == other.host and self.boot != other.boot
 
     def __str__(self) -> str:
         return f"slot {self.slot} of {self.host}"

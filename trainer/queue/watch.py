@@ -23,15 +23,22 @@ class Watch:
     ) -> None:
         self._dead_after, self._clock = dead_after_seconds, clock
         self._seen: dict[str, tuple[bytes | None, float]] = {}
+        self._looked = -float("inf")
 
     def is_dead(self, holder: Holder, sign: bytes | None) -> bool:
         """Whether a worker is dead, as far as it shows.
+
+        Where this process did not look for long, as the NAS was away or it trained itself, nobody was silent for that:
+        who lives and was cut off as well is to have its time to show so.
 
         Args:
             holder: the worker.
             sign: its heartbeat now (`Queue.sign_of_life`).
         """
         at = self._clock()
+        if at - self._looked > self._dead_after / 4:
+            self._seen.clear()
+        self._looked = at
         before, since = self._seen.get(holder.token, (sign, at))
         if sign != before:
             since = at

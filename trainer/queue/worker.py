@@ -162,7 +162,8 @@ class Worker:
         holder = entry.change.holder
         if entry.state is not State.RUNNING or holder is None or holder.place == self._holder.place:
             return False
-        return holder.was_switched_off(self._holder) or self._watch.is_dead(holder, self._queue.sign_of_life(holder))
+        # Also of this machine, where that slot's worker may start a moment later than this one.
+        return self._watch.is_dead(holder, self._queue.sign_of_life(holder))
 
     def _put_back(self, entry: Entry, why: str) -> None:
         """Let anybody take an entry whose training has ended; one that was to be cancelled is so."""
@@ -197,7 +198,14 @@ class Worker:
             if entry is not None and not self._pause(entry):
                 return
             if entry is not None:
-                entry = self._patiently(lambda ended=entry: self._start(self._mine(ended)))  # type: ignore[misc]
+                entry = self._patiently(lambda ended=entry: self._again(self._mine(ended)))  # type: ignore[misc]
+
+    def _again(self, entry: Entry) -> Entry | None:
+        """The next start of an entry; None if it was cancelled in the pause before, or has crashed too often."""
+        if entry.change.cancel:
+            self._end(entry, State.CANCELLED)
+            return None
+        return self._start(entry)
 
     def _once(self, entry: Entry) -> Entry | None:
         """One start of an entry's training; the entry if it is to be started again, None if it is not."""
@@ -302,12 +310,14 @@ class Worker:
         self._say(str(state), entry, **({"message": message} if message else {}))
 
     def _pause(self, entry: Entry) -> bool:
-        """Wait before the next start; whether there is to be one by this process."""
+        """Wait before the next start, but not for one that is cancelled; whether this process is to go on with it."""
         until = time.monotonic() + self._pace.restart_seconds
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._wait(min(left, self._pace.look_seconds))
             with contextlib.suppress(SlipwayError):
                 self._beat("running", entry)
+                if self._mine(entry).change.cancel:
+                    break
         return not self._stopping
 
     def _environment(self) -> dict[str, str]:

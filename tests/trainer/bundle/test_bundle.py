@@ -1,5 +1,6 @@
 """Bundles: the same bytes for the same input, whole, signed so that a bare machine can tell, and refused otherwise."""
 
+import io
 import json
 import os
 import re
@@ -290,6 +291,25 @@ def test_the_wheel_is_rebuilt_from_its_own_installation(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
     subprocess.run([sys.executable, "-c", code, str(site), str(again)], env=environment, cwd=tmp_path, check=True)
     assert again.read_bytes() == data
+
+
+def test_nothing_of_a_site_s_is_in_the_wheel(tmp_path, monkeypatch):
+    """An operator keeps inventories where the example is: nodes get none, and know of no change of one."""
+    before = wheel.build()
+    copied = shutil.copytree(wheel.PLAYBOOKS, tmp_path / "ansible")
+    for name in (
+        "inventory/prod/secrets/ca.key", "inventory/prod/hosts.yml", "inventory/prod/proofs/gpu-1.json", "hosts.yml",
+        "group_vars/all/vault.yml", "node.retry", ".vault-password", "roles/trainer/files/.gpu_devices.sh.swp",
+        "roles/nvidia/tasks/more.yml",
+    ):  # fmt: skip
+        (copied / name).parent.mkdir(parents=True, exist_ok=True)
+        (copied / name).write_text("secret")
+    monkeypatch.setattr(wheel, "PLAYBOOKS", copied)
+    assert wheel.build() == before
+    with zipfile.ZipFile(io.BytesIO(before[1])) as opened:
+        names = [name.removeprefix("trainer/bundle/ansible/") for name in opened.namelist() if "/ansible/" in name]
+    assert "roles/trainer/tasks/main.yml" in names
+    assert [name for name in names if name != "node.yml" and not name.startswith("roles/trainer/")] == []
 
 
 @pytest.mark.parametrize("name", ["trainer", "trainer-gpu", "node"])

@@ -1,6 +1,7 @@
 """Workers as processes: each entry is trained to its end, by one at a time, whatever dies."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 from trainer.config import load, presets
 from trainer.queue import submit
 from trainer.queue.queue import Queue
-from trainer.queue.states import State, Submission
+from trainer.queue.states import Holder, State, Submission
 
 STAND_IN = Path(__file__).with_name("stand_in_slipway.py")
 WORK = """
@@ -182,6 +183,23 @@ def test_a_slot_takes_its_own_back_at_once_and_others_when_it_is_long_gone(site)
     assert site.states()["long-1"] == "running"
 
 
+@pytest.mark.parametrize("is_drained", [False, True])
+def test_after_a_reboot_each_slot_goes_on_with_its_own_whichever_worker_is_first(site, is_drained):
+    site.submit("ok-1")
+    before = dataclasses.replace(Holder.here(0), boot="the one before", token="gone")
+    site.queue.move(site.queue.find("ok-1"), State.RUNNING, holder=before)
+    if is_drained:
+        site.queue.drain(os.uname().nodename, is_now=False, by="me")
+    patient = WORK.replace("dead_after_seconds=1.5", "dead_after_seconds=60")
+    other = site.worker(1, program=patient)
+    site.wait(lambda: any(said["slot"] == 1 for said in site.queue.workers()))
+    time.sleep(0.5)  # ten looks
+    assert site.held("ok-1").change.holder == before
+    site.worker(0, program=patient)
+    site.ended(**{"ok-1": "done"})
+    assert "put back" not in other.log.read_text()
+
+
 def test_a_paused_worker_that_lost_its_entry_ends_its_training(site):
     site.submit("long-1")
     first = site.worker(0)
@@ -216,12 +234,16 @@ def test_a_drained_host_takes_nothing_and_gives_back_what_it_should(site):
     site.ended(**{"long-1": "done", "ok-1": "done"})
 
 
+def slipway_cancel(site, run_id):
+    command = [sys.executable, "-m", "trainer", "node", "cancel", run_id, "--queue", site.queue.folder]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def test_a_run_that_is_trained_can_be_cancelled(site):
     site.submit("long-1", "ok-1")
     site.worker(0)
     site.wait(lambda: site.events("long-1"))
-    command = [sys.executable, "-m", "trainer", "node", "cancel", "long-1", "--queue", site.queue.folder]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "long-1 is being stopped.\n"
+    assert slipway_cancel(site, "long-1") == "long-1 is being stopped.\n"
     site.ended(**{"long-1": "cancelled", "ok-1": "done"})
     assert site.events("long-1") == ["begun", "saved"]
 
@@ -231,6 +253,15 @@ def test_an_entry_that_is_cancelled_when_its_training_has_ended_is_not_left_with
     site.worker(0, program=CANCELLED_LATE + WORK)
     site.ended(**{"ok-1": "cancelled", "ok-2": "cancelled"})
     assert site.events("ok-1") == ["begun", "ended"]
+
+
+def test_a_run_that_is_cancelled_in_the_pause_before_a_restart_does_not_start_again(site):
+    site.submit("crash-1", "ok-1")
+    site.worker(0, program=WORK.replace("restart_seconds=0.1", "restart_seconds=3600"))
+    site.wait(lambda: site.queue.find("crash-1").change.message)  # its training has ended, and is to be started again
+    assert slipway_cancel(site, "crash-1") == "crash-1 is being stopped.\n"
+    site.ended(**{"crash-1": "cancelled", "ok-1": "done"})
+    assert site.events("crash-1") == ["begun", "ended"]
 
 
 def test_an_entry_that_nobody_can_take_holds_up_no_other(site):

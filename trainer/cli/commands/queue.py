@@ -265,7 +265,7 @@ def cancel(run: str, folder: Path, as_json: bool) -> None:
     from trainer.queue.queue import Lost
     from trainer.queue.states import State
 
-    queue = _queue(folder)
+    queue = _queue(folder, write=True)
     while True:
         entry = queue.find(run)
         try:
@@ -300,12 +300,18 @@ def cancel(run: str, folder: Path, as_json: bool) -> None:
     metavar="S",
     help="Wait so long until it trains nothing; fail if it does.",
 )
+@click.option(
+    "--by",
+    metavar="NAME",
+    help="Who says so, for `undrain --by`; this user if left out. A host that is drained stays so by whom it is.",
+)
 @json_option
-def drain(folder: Path, host: str | None, is_now: bool, wait: float, as_json: bool) -> None:
+def drain(folder: Path, host: str | None, is_now: bool, wait: float, by: str | None, as_json: bool) -> None:
     """Let a host take nothing new, for maintenance. It lasts over reboots, until `slipway node undrain`."""
     queue, host = _queue(folder, write=True), host or socket.gethostname()
     known = sorted({str(each.get("host")) for each in queue.workers()})
-    queue.drain(host, is_now=is_now, by=person.user())
+    before = queue.drained(host) if by else None
+    queue.drain(host, is_now=is_now, by=before.by if before else by or person.user())
     if host not in known:  # it may get one yet; more likely it is another name for one that has
         hosts = ", ".join(known) or "no host"
         click.echo(f"No worker of {host} was ever here; those that were are of {hosts}.", err=True)
@@ -331,15 +337,17 @@ def drain(folder: Path, host: str | None, is_now: bool, wait: float, as_json: bo
 )
 @queue_option
 @host_option
+@click.option("--by", metavar="NAME", help="Only if that one drained it.")
 @json_option
-def undrain(folder: Path, host: str | None, as_json: bool) -> None:
+def undrain(folder: Path, host: str | None, by: str | None, as_json: bool) -> None:
     """Let a host take entries again."""
     queue, host = _queue(folder, write=True), host or socket.gethostname()
-    queue.undrain(host)
+    was_drained = queue.drained(host) is not None
+    is_drained = not queue.undrain(host, by)
     if as_json:
-        output.print_json({"host": host, "drained": False})
+        output.print_json({"host": host, "drained": is_drained, "changed": was_drained and not is_drained})
     else:
-        click.echo(f"{host} takes entries again.")
+        click.echo(f"{host} is drained, and not by {by}." if is_drained else f"{host} takes entries again.")
 
 
 def _running(queue: "Queue", host: str) -> list[str]:
