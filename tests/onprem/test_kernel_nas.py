@@ -227,7 +227,7 @@ def test_a_dead_disk_is_replaced_and_the_backup_restored_as_the_page_says(nas):
     assert "1 copies" in nas.nas.run("slipway-nas-backup", "make").stdout
     write(nas.trainer, f"{STORE}/since")
     # In a worker's place: its signs of life, each second.
-    beats = f"while sleep 1; do mkdir -p {STORE}/queue && date +%s%N > {STORE}/queue/beat; done"
+    beats = f"while sleep 1; do mkdir -p {STORE}/queue && date --rfc-3339=ns > {STORE}/queue/beat; done"
     nas.trainer.run("systemd-run", "--quiet", "--unit=slipway-worker@0", *AS_SITE, "sh", "-c", beats)
     nas.nas.crash()
     kernel.empty(nas.nas.data)

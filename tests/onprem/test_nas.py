@@ -579,7 +579,7 @@ def test_a_backup_brings_files_back(nas):
     assert host.run("stat", "--format=%u:%g", "/srv/slipway-nas/slipway/runs/a/checkpoint").stdout == "64000:64000\n"
     assert "the same as" in host.run(backup, "verify", "latest").stdout
     # While a worker writes its signs of life nobody can tell that both are the same, drained or not.
-    beats = "while sleep 0.1; do date +%s%N > /srv/slipway-nas/slipway/queue/workers/one.json; done"
+    beats = "while sleep 0.1; do date --rfc-3339=ns > /srv/slipway-nas/slipway/queue/workers/one.json; done"
     write(host, "queue/workers/one.json", "0")
     time.sleep(1.1)
     host.run("systemctl", "start", "slipway-nas-backup.service")

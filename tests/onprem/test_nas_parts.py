@@ -288,6 +288,7 @@ def disks(tmp_path):
             subprocess.run(["losetup", "--detach", device], check=True)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root")
 def test_a_disk_with_anything_on_it_is_not_formatted(tmp_path, disks, monkeypatch):
     monkeypatch.setenv("SLIPWAY_NAS_PASSPHRASE", "correct horse battery")
