@@ -160,6 +160,9 @@ def test_only_the_passphrase_opens_the_volume(nas, monkeypatch):
     assert refused.changed == 0
 
 
+MAY_BE_OURS = "does not begin as this site's volume does, and there is a copy of that one's header"
+
+
 def bring_header(nas):
     """Copy the header that the operator's machine keeps to the NAS."""
     copy = nas.secrets / f"nas-1-{VOLUME}.luks-header"
@@ -178,6 +181,10 @@ def test_a_lost_key_and_a_damaged_header_are_made_good_as_the_page_says(nas):
     # Without the volume nothing is served.
     assert nas.nas.run("findmnt", "/srv/slipway-nas", check=False).returncode
     assert nas.trainer.run(*AS_SITE, "timeout", "20", "ls", STORE, check=False).returncode
+    # Not even the word that allows to format another disk has the role format this one.
+    refused = nas.play("damaged", ("nas", ["nas_server"]), check=False, nas_server_format=DEVICE)
+    assert MAY_BE_OURS in " ".join(refused.output.split()), refused.output
+    assert refused.changed == 0
     bring_header(nas)
     nas.nas.run("cryptsetup", "luksHeaderRestore", "--batch-mode", "--header-backup-file=/home/admin/header", DEVICE)
     nas.up()
@@ -219,9 +226,16 @@ def test_a_dead_disk_is_replaced_and_the_backup_restored_as_the_page_says(nas):
     write(nas.trainer, f"{STORE}/kept")
     assert "1 copies" in nas.nas.run("slipway-nas-backup", "make").stdout
     write(nas.trainer, f"{STORE}/since")
+    # In a worker's place: its signs of life, each second.
+    beats = f"while sleep 1; do mkdir -p {STORE}/queue && date --rfc-3339=ns > {STORE}/queue/beat; done"
+    nas.trainer.run("systemd-run", "--quiet", "--unit=slipway-worker@0", *AS_SITE, "sh", "-c", beats)
     nas.nas.crash()
     kernel.empty(nas.nas.data)
     nas.nas.boot()
+    nas.trainer.run("systemctl", "stop", "slipway-worker@*")
+    refused = nas.play("new-disk", ("nas", ["nas_server"]), check=False)
+    assert MAY_BE_OURS in " ".join(refused.output.split()), refused.output
+    (nas.secrets / f"nas-1-{VOLUME}.luks-header").rename(nas.secrets / "dead-disk.luks-header")
     nas.up()
     assert nas.nas.run("ls", SERVED).stdout == ""
     nas.nas.run("slipway-nas-backup", "restore", "latest")

@@ -557,6 +557,18 @@ def test_a_volume_is_encrypted_and_opened_by_its_passphrase_alone(nas):
     (host.root / "var/tmp/header").write_bytes(header.read_bytes())
     host.run("cryptsetup", "luksHeaderRestore", "--batch-mode", DISK, "--header-backup-file=/var/tmp/header")
     assert opens(host, "the passphrase")
+    # Another volume's header takes its place, and the copy that may be the only one of this stays.
+    old = header.read_bytes()
+    assert volume(nas).changed
+    kept = list(nas.secrets.glob("nas-1-slipway-nas.luks-header.until-*"))
+    assert [each.read_bytes() == old for each in kept] == [True]
+    (host.root / "var/tmp/header").write_bytes(header.read_bytes())
+    uuids = {host.run("cryptsetup", "luksUUID", each).stdout for each in (DISK, "/var/tmp/header")}
+    assert len(uuids) == 1
+    # What there is a copy of is not copied again.
+    tasks = [{"include_role": {"name": "nas_server", "tasks_from": "header"}}]
+    again = nas.playbook("header", ("nas", {"tasks": tasks}))
+    assert nas.play(again, site_recorded=True, nas_server_device=DISK).changed == 0
 
 
 def write(host, name, content):
@@ -588,6 +600,19 @@ def test_a_backup_brings_files_back(nas):
     assert host.run("cat", "/srv/slipway-nas/slipway/runs/a/checkpoint").stdout == "second"
     assert host.run("stat", "--format=%u:%g", "/srv/slipway-nas/slipway/runs/a/checkpoint").stdout == "64000:64000\n"
     assert "the same as" in host.run(backup, "verify", "latest").stdout
+    # While a worker writes its signs of life nobody can tell that both are the same, drained or not.
+    beats = "while sleep 0.1; do date --rfc-3339=ns > /srv/slipway-nas/slipway/queue/workers/one.json; done"
+    write(host, "queue/workers/one.json", "0")
+    time.sleep(1.1)
+    host.run("systemctl", "start", "slipway-nas-backup.service")
+    host.run("systemd-run", "--quiet", "--unit=slipway-worker@0", "--uid=64000", "bash", "-c", beats)
+    host.run(backup, "restore", "latest")
+    time.sleep(0.5)
+    assert "queue/workers/one.json" in host.run(backup, "verify", "latest", check=False).stdout
+    host.run("systemctl", "stop", "slipway-worker@*")
+    host.run(backup, "restore", "latest")
+    assert "the same as" in host.run(backup, "verify", "latest").stdout
+    host.run(backup, "restore", first)
     # One file of an earlier day, and no other.
     host.run(backup, "restore", first, "runs/a/checkpoint")
     assert host.run("cat", "/srv/slipway-nas/slipway/runs/a/checkpoint").stdout == "first"
@@ -603,13 +628,71 @@ def test_a_backup_brings_files_back(nas):
     host.run("mount", "--bind", "/mnt/backup", "/media")
     host.run("umount", "/mnt/backup")
     refused = host.run(backup, "make", check=False)
+    # Nor is what makes them written anew without that: the disk below the folder, here another one, is not the one.
+    host.run("mount", "-t", "tmpfs", "tmpfs", "/mnt")
+    host.run("mkdir", "/mnt/backup")
+    (said,) = nas.refusals(("nas-1", "nas_server", {}))
+    host.run("umount", "/mnt")
     host.run("mount", "--bind", "/media", "/mnt/backup")
     host.run("umount", "/media")
+    assert "is on what is mounted at /mnt, and backups were set up with /mnt/backup, which is not mounted" in said
     assert (refused.returncode, "/mnt/backup is not mounted" in refused.stderr) == (2, True), refused.stderr
     time.sleep(1.1)
     host.run("systemctl", "start", "slipway-nas-backup.service")
     assert len(host.run(backup, "list").stdout.split()) == 2
     assert first not in host.run(backup, "list").stdout
+
+
+def test_a_nas_that_trains_gives_its_trainer_back_while_it_serves(nas):
+    host = nas.hosts["nas-1"]
+    assert host.properties("slipway-nas-tls.service")["ActiveState"] == "active"
+    leave = nas.playbook("leave", ("nas", {"roles": ["nas_client"]}))
+    nas.play(leave, nas_client_state="absent", site_state="leaving")
+    assert host.properties("slipway-nas-tls.service")["ActiveState"] == "active"
+    assert host.run("id", "slipway-nas").returncode == 0
+    # And the other way: a trainer that was the NAS before.
+    leave = nas.playbook("leave", ("gpu", {"roles": ["nas_server"]}))
+    nas.play(leave, nas_server_state="absent", site_state="leaving")
+    assert nas.hosts["gpu-1"].properties("slipway-nas-tunnel.service")["ActiveState"] == "active"
+
+
+def mounts(host):
+    """What is there of units that mount the site's folder, and what would start them."""
+    found = host.run("find", "/etc/systemd/system", "-name", "srv-*mount").stdout
+    return sorted(found.split())
+
+
+def test_a_mount_that_is_not_asked_for_any_more_goes(nas):
+    """A NAS of another make, and another folder of the site: the old NAS is not mounted at the host's next start."""
+    host = nas.hosts["gpu-1"]
+    system = "/etc/systemd/system"
+    host.run("systemctl", "enable", "srv-slipway.automount")
+    assert mounts(host) == [
+        f"{system}/remote-fs.target.wants/srv-slipway.automount",
+        f"{system}/srv-slipway.automount", f"{system}/srv-slipway.mount",
+    ]  # fmt: skip
+    trainer = nas.playbook("trainer", ("gpu", {"roles": ["nas_client"]}))
+    # Of an own mount nothing is known but that it has the unit's name.
+    host.run("mount", "-t", "tmpfs", "tmpfs", "/srv/slipway")
+    refused = nas.play(trainer, check=False, site_store="/srv/other")
+    words = " ".join(refused.output.split())
+    assert "The NAS is mounted still on gpu-1 as it was asked for before (srv-slipway.mount)" in words
+    nas.play(trainer, nas_client_given=True)
+    assert mounts(host) == []
+    assert host.run("findmnt", "-n", "-o", "FSTYPE", "/srv/slipway").stdout == "tmpfs\n"
+    assert nas.play(trainer, nas_client_given=True).changes() == []
+    host.run("umount", "/srv/slipway")
+    nas.play(trainer)
+    host.run("systemctl", "enable", "srv-slipway.automount")
+    nas.play(trainer, site_store="/srv/other")
+    assert mounts(host) == [f"{system}/srv-other.automount", f"{system}/srv-other.mount"]
+    assert nas.play(trainer, site_store="/srv/other").changes() == []
+    # What is not asked for by its name any more goes with the site, too.
+    host.run("systemctl", "enable", "srv-other.automount")
+    nas.play(trainer, nas_client_state="absent", site_state="leaving")
+    assert mounts(host) == []
+    nas.play(nas.up)
+    assert nas.play(nas.up).changes() == []
 
 
 def test_the_authority_is_replaced_without_a_gap(nas):

@@ -161,6 +161,49 @@ def test_backups_look_whether_their_disk_is_there(made):
     assert "mountpoint --quiet /mnt/backup ||" in made["xprtsec", "nas-1"]["nas_server/slipway-nas-backup"]
 
 
+def evaluate(folder, wanted, groups, **given):
+    """What expressions come to on a host, with the variables of roles."""
+    common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "site_secrets": str(folder)}
+    inventory, playbook = folder / "hosts.yml", folder / "evaluate.yml"
+    hosts = {name: {"hosts": dict.fromkeys(names)} for name, names in groups.items()}
+    inventory.write_text(yaml.safe_dump({"all": {"vars": common, "children": hosts}}))
+    files = [f"{ROLES}/{role}/{part}/main.yml" for role in ("site", "nas_client") for part in ("defaults", "vars")]
+    written = {"content": "{{ wanted | to_json }}", "dest": f"{folder}/evaluated-{{{{ inventory_hostname }}}}"}
+    tasks = [{"copy": written, "vars": {**given, "wanted": wanted}}]
+    playbook.write_text(yaml.safe_dump([{"hosts": "gpu", "gather_facts": False, "vars_files": files, "tasks": tasks}]))
+    play(folder, inventory, playbook)
+    return json.loads((folder / f"evaluated-{groups['gpu'][0]}").read_text())
+
+
+UNITS = ["srv-slipway.mount", "srv-slipway.automount", "mnt-my\\x2dstore.mount", "mnt-my\\x2dstore.automount"]
+THERE = {"files": [{"path": f"/etc/systemd/system/{name}"} for name in UNITS]}
+
+
+@pytest.mark.parametrize(
+    ("nas", "given", "dated"),
+    [
+        (["nas-1"], {}, ["mnt-my\\x2dstore"]),
+        (["nas-1"], {"site_store": "/mnt/my-store"}, ["srv-slipway"]),
+        (["nas-1"], {"nas_client_given": True}, ["mnt-my\\x2dstore", "srv-slipway"]),
+        ([], {}, ["mnt-my\\x2dstore", "srv-slipway"]),
+    ],
+)
+def test_a_mount_that_is_not_asked_for_any_more_is_known(tmp_path, nas, given, dated):
+    wanted = {"dated": "{{ nas_client_dated_mounts }}", "folders": "{{ nas_client_folders | sort }}"}
+    groups = {"nas": nas, "gpu": ["gpu-1"]}
+    found = evaluate(tmp_path, wanted, groups, nas_client_there=THERE, **given)
+    assert found == {"dated": dated, "folders": ["/mnt/my-store", "/srv/slipway"]}
+
+
+@pytest.mark.parametrize(("nas", "given", "stays"), [(["nas-1"], False, False), ([], True, False), ([], False, True)])
+def test_without_a_nas_runs_stay_on_their_trainer_and_that_is_said(tmp_path, nas, given, stays):
+    wanted = {"proof": "{{ site_data }}", "said": "{{ site_stays.gpu }}", "removed": "{{ site_removed.gpu[0] }}"}
+    found = evaluate(tmp_path, wanted, {"nas": nas, "gpu": ["gpu-1"]}, nas_client_given=given)
+    assert [each["key"] for each in found["proof"]] == (["/srv/slipway"] if stays else [])
+    assert found["said"] == (["runs and queue in /srv/slipway: the site has no NAS"] if stays else [])
+    assert (found["removed"] == "the mount at /srv/slipway") == (not stays)
+
+
 # Addresses in the tunnel
 
 
@@ -208,14 +251,21 @@ def luks(label):
 
 
 SWAP = bytes(1024) + struct.pack("<II", 1, 255) + bytes(3054) + b"SWAPSPACE2"
+MAY_BE_OURS = "does not begin as this site's volume does, and there is a copy of that one's header"
+KEPT = {"nas_server_header": "{{ site_secrets }}/kept.luks-header"}
 DEVICES = {
     "blank": (b"", {}, ""),
+    "blank, perhaps a header": (b"", KEPT, MAY_BE_OURS),
+    "named, perhaps ours": (b"\1" * 4096, {"nas_server_format": "{{ nas_server_device }}", **KEPT}, MAY_BE_OURS),
+    "kept": (luks("slipway-nas"), KEPT, ""),
+    "begun, another kept": (luks("slipway-nas.begun"), KEPT, ""),
     "unknown": (b"\1" * 4096, {}, "has something on it (data of no kind that is known), and is not formatted."),
     "swap": (SWAP, {}, "has something on it (swap), and is not formatted."),
     "named": (b"\1" * 4096, {"nas_server_format": "{{ nas_server_device }}"}, ""),
     "stranger": (luks("other"), {}, "has something on it (crypto_LUKS), and is not formatted."),
     "ours": (luks("slipway-nas"), {}, ""),
     "begun": (luks("slipway-nas.begun"), {}, ""),
+    "TPM": (b"", {"nas_server_key": "tpm"}, "nas_server_key: tpm is asked for, and systemd of nas-1 is built without"),
 }
 """What is on a disk, what is set, and what the look at it says; nothing: it may go on."""
 
@@ -240,9 +290,15 @@ def disks(tmp_path):
             subprocess.run(["losetup", "--detach", device], check=True)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root")
 def test_a_disk_with_anything_on_it_is_not_formatted(tmp_path, disks, monkeypatch):
     monkeypatch.setenv("SLIPWAY_NAS_PASSPHRASE", "correct horse battery")
+    (tmp_path / "kept.luks-header").write_bytes(luks("slipway-nas"))
+    enroll = tmp_path / "systemd-cryptenroll"
+    enroll.write_text("#!/bin/sh\necho 'TPM2 not supported on this build.' >&2; exit 1\n")
+    enroll.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     tasks = []
     for name, (_, given, _) in DEVICES.items():
         look = {"include_role": {"name": "nas_server", "tasks_from": "preflight_device"}}
@@ -262,7 +318,9 @@ def test_a_disk_with_anything_on_it_is_not_formatted(tmp_path, disks, monkeypatc
     assert said.keys() == {name for name, (_, _, words) in DEVICES.items() if words}, said
     for name, words in said.items():
         assert DEVICES[name][2] in " ".join(words.split())
-    assert {name: each for name, each in states.items() if any(each)} == {"ours": [True, False], "begun": [False, True]}
+    assert {name: each for name, each in states.items() if any(each)} == {
+        "ours": [True, False], "kept": [True, False], "begun": [False, True], "begun, another kept": [False, True],
+    }  # fmt: skip
 
 
 # Certificates, and what of them is on the operator's machine ----------------------------------------------------------

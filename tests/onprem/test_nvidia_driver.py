@@ -65,7 +65,10 @@ class Lab:
 
     def play(self, name, check=True, **variables):
         """Apply a playbook while the host may reboot."""
-        given = json.dumps({"nvidia_root": GPUS, "nvidia_source": "distribution", **variables})
+        # What runs is this machine's kernel: the host's own is the one that it has installed.
+        (kernel,) = [each.name for each in (self.host.root / "lib/modules").iterdir()]
+        own = {"nvidia_root": GPUS, "nvidia_kernel": kernel, "nvidia_source": "distribution"}
+        given = json.dumps({**own, **variables})
         with ThreadPoolExecutor() as pool, self.made.start(self.playbooks[name], "--extra-vars", given) as process:
             reading = pool.submit(process.stdout.read)
             while process.poll() is None:
@@ -184,11 +187,20 @@ def test_a_version_is_pinned(driven):
     gone = driven.play("up", check=False, nvidia_version="1.2.3*")
     assert gone.returncode == 2
     words = " ".join(gone.output.split())
-    assert "nvidia_version: 1.2.3* is in none of this host's archives, which have " in words
+    assert "nvidia_version: 1.2.3* is in none of the archives, which have " in words
     assert f"{driven.loaded}-" in words
     assert gone.changed == 0
     again = driven.play("up", nvidia_version=version)
     assert again.changes() == []
+    old = driven.play("up", check=False, nvidia_kernel="6.1.0-1-amd64")
+    assert (old.returncode, old.changed) == (2, 0)
+    words = " ".join(old.output.split())
+    assert "archives are without linux-headers-6.1.0-1-amd64, so that no driver is built" in words
+    # Without it the pin goes, and the timer with its metrics.
+    driven.play("up", nvidia_metrics=False)
+    assert " 1001\n" not in driven.text("apt-cache", "policy", "libcuda1")
+    assert driven.text("bash", "-c", "ls /etc/systemd/system/*/slipway-gpu* /usr/local/sbin/slipway-gpu* || true") == ""
+    assert driven.play("up", nvidia_metrics=False).changes() == []
 
 
 def test_all_of_it_goes_again(driven):

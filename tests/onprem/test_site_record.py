@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import sys
+import types
 from pathlib import Path
 
 import ansible.module_utils
@@ -332,3 +333,25 @@ def test_ports_that_are_claimed_twice_are_named():
         "d": {"port": 9464, "protocol": "udp"},
     }
     assert clashes(ports) == ["a and b both claim tcp port 9479"]
+
+
+@pytest.mark.parametrize("upgrade", [True, False])
+def test_apt_is_asked_for_another_version_of_what_is_there(modules, tmp_path, monkeypatch, upgrade):
+    packages, asked = modules["packages"], []
+
+    def run(*command, **_):
+        asked.append(command)
+        if "--simulate" in command:
+            return "Inst nvidia-smi [550.1-1] (535.2-1 Debian:12 [amd64])\n"
+        return "nvidia-smi\tinstalled\t550.1-1\n" if command[0] == "dpkg-query" else ""
+
+    monkeypatch.setattr(packages, "run", run)
+    monkeypatch.setattr(packages, "tidy", lambda: None)
+    monkeypatch.setattr(packages, "heal", lambda **_: None)
+    given = {"names": ["nvidia-smi"], "default_release": "", "start": True, "update": False, "replace": []}
+    given["upgrade"] = upgrade
+    done = packages.present(types.SimpleNamespace(check_mode=False), packages.Packages(tmp_path), given)
+    installing = [command for command in asked if "install" in command and "--simulate" not in command]
+    assert done["changed"] is upgrade
+    assert len(installing) == upgrade
+    assert all("--allow-downgrades" in command and command[-1] == "nvidia-smi" for command in installing)

@@ -43,6 +43,9 @@ def test_every_role_that_site_yml_applies_is_known_to_the_checks():
     plays = yaml.safe_load((ROOT / "ansible/site.yml").read_text())
     applied = {role["role"] if isinstance(role, dict) else role for play in plays for role in play.get("roles", ())}
     assert applied == set(playbooks.ROLES)
+    # A reboot into a GPU's driver closes the volume of a NAS that trains: it comes before that is opened.
+    order = [role["role"] for play in plays for role in play.get("roles", ())]
+    assert order.index("nvidia") < order.index("nas_server") < order.index("nas_client") < order.index("trainer")
     checked = (ROOT / "ansible/check.yml").read_text()
     assert set(re.findall(r"\{role: (\w+), for:", checked)) == applied
 

@@ -35,6 +35,10 @@ options:
     description: Whether to fetch the lists of packages in any case.
     type: bool
     default: false
+  upgrade:
+    description: Whether apt is asked for those that are there, too - for another version, older or newer.
+    type: bool
+    default: false
   default_release:
     description: As C(apt-get --target-release).
     type: str
@@ -363,11 +367,12 @@ def _ours() -> bool:
 
 def present(module: AnsibleModule, packages: Packages, given: dict[str, Any]) -> dict[str, Any]:
     """Install what is missing."""
-    names = packages.missing(given["names"])
+    names = given["names"] if given["upgrade"] else packages.missing(given["names"])
     if not names:
         return {"changed": False, "installed": []}
     dry = module.check_mode
     options = ["--target-release", given["default_release"]] if given["default_release"] else []
+    options += ["--allow-downgrades"] if given["upgrade"] else []
     if not dry:
         tidy()
         heal(start=given["start"])
@@ -410,6 +415,7 @@ def main() -> None:
             "start": {"type": "bool", "default": True},
             "replace": {"type": "list", "elements": "str", "default": []},
             "update": {"type": "bool", "default": False},
+            "upgrade": {"type": "bool", "default": False},
             "default_release": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
