@@ -180,13 +180,14 @@ class Site:
         self._known.write_text("".join(lines))
 
     def write_inventory(self, groups, **variables):
-        """Write the inventory: the hosts of each group, and variables of all.
+        """Write the inventory: the hosts of each group, and variables of all; a host that is in none is left out.
 
         Args:
             groups: names of hosts by the names of groups.
             variables: besides those that say how to reach hosts, and who the operator is.
         """
-        addresses = {name: {"ansible_host": host.address} for name, host in self.hosts.items()}
+        named = {name for names in groups.values() for name in names}
+        addresses = {name: {"ansible_host": host.address} for name, host in self.hosts.items() if name in named}
         everything = {
             "ansible_user": "admin",
             "ansible_ssh_common_args": f"-F {self.ssh_config}",

@@ -73,3 +73,32 @@ def test_a_host_that_has_left_a_group_is_refused(site):
         assert f"Groups: {host} was set up for the group {group}, and is not in it any more." in said
     assert "slipway onprem down --limit gpu-1`" in said
     assert "Groups: nas-1" not in said
+
+
+def test_names_that_are_in_no_group_are_refused_and_not_told(site):
+    """Of a folder Ansible takes each file for a list of hosts: here one of secrets."""
+    (site / "inventory/secrets").mkdir(parents=True)
+    (site / "hosts.yml").rename(site / "inventory/hosts.yml")
+    (site / "inventory/secrets/nas.key").write_text("cGFzc3BocmFzZQ\n")
+    look = {"include_role": {"name": "site", "tasks_from": "preflight"}}
+    playbook = site / "look.yml"
+    facts = {"distribution": "Debian", "distribution_version": "13.1", "service_mgr": "systemd"}
+    written = {"hosts": "nas", "gather_facts": False, "vars": {"ansible_facts": facts}, "tasks": [look]}
+    playbook.write_text(yaml.safe_dump([written]))
+    said = play(site, site / "inventory", playbook, check=False, roles=site / "ansible/roles")
+    assert "Inventory: 1 names in it are in none of the groups nas, gpu and monitor." in said
+    assert "cGFzc3BocmFzZQ" not in said
+    said = play(site, site / "inventory/hosts.yml", playbook, roles=site / "ansible/roles")
+    assert "Inventory:" not in said
+
+
+def test_ansible_alone_is_told_how_to_make_a_bundle(site):
+    plays = yaml.safe_load((site / "ansible/site.yml").read_text())
+    first = {**plays[0], "roles": [], "gather_facts": False, "become": False}
+    playbook = site / "ansible/first.yml"
+    playbook.write_text(yaml.safe_dump([first]))
+    said = play(site, site / "hosts.yml", playbook, check=False, roles=site / "ansible/roles")
+    assert f"trainer_bundle: there is no {site}/manifest.json." in said
+    assert "slipway bundle --no-run" in said
+    (site / "manifest.json").write_text("{}")
+    play(site, site / "hosts.yml", playbook, roles=site / "ansible/roles")
