@@ -605,7 +605,8 @@ def test_a_backup_brings_files_back(nas):
     write(host, "queue/workers/one.json", "0")
     time.sleep(1.1)
     host.run("systemctl", "start", "slipway-nas-backup.service")
-    host.run("systemd-run", "--quiet", "--unit=slipway-worker@0", "--uid=64000", "bash", "-c", beats)
+    as_site = ["setpriv", "--reuid=64000", "--regid=64000", "--clear-groups"]
+    host.run("systemd-run", "--quiet", "--unit=slipway-worker@0", *as_site, "bash", "-c", beats)
     host.run(backup, "restore", "latest")
     time.sleep(0.5)
     assert "queue/workers/one.json" in host.run(backup, "verify", "latest", check=False).stdout
