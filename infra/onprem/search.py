@@ -26,8 +26,8 @@ FOLLOW_SECONDS = 5.0
 LATE_SECONDS = 300.0
 """How late a line may come to the monitor and still be shown by `follow`."""
 AFTER_FAULT_SECONDS = 120.0
-"""How long after a fault `follow` asks for all that came since before it: if the monitor was away, each host tries again
-within a minute (`action.resumeIntervalMax` of role `logs`), and then sends what has waited."""
+"""How long after a fault `follow` asks for all that came since before it: if the monitor was away, each host tries
+again within a minute (`action.resumeIntervalMax` of role `logs`), and then sends what has waited."""
 _RUN = re.compile(NAME_PATTERN.rstrip("$") + r"(/seed-\d{1,9})?$")
 
 Fetch = Callable[[Mapping[str, Any]], str]

@@ -3,8 +3,8 @@
     search.py FOLDER QUERY
 
 QUERY is a JSON object: `run`, `host` (names, or null for all), `since` (Unix time), `level` (the least), `most` (how
-many lines, the newest). The last line of the output is a summary: `found` lines, the first `hosts` and `runs` that there are,
-and which of what was asked for, `run` or `host`, is `unknown`.
+many lines, the newest). The last line is a summary: `found` lines, the first `hosts` and `runs` that there
+are, and which of what was asked for, `run` or `host`, is `unknown`.
 """
 
 import contextlib
