@@ -126,7 +126,8 @@ def test_gpus_that_nobody_can_train_on_are_told(tmp_path, monkeypatch, usable, v
         ("1", "PCI_BUS_ID", "1"), ("2,0", "PCI_BUS_ID", "20"), ("0,-1,1", "PCI_BUS_ID", "0"), ("7", "PCI_BUS_ID", ""),
         ("GPU-00000002-0000-0000-0000-000000000000", None, "2"), ("GPU-00000001,GPU-00000000", None, "10"),
         ("-1", None, ""), ("", None, ""), (None, "PCI_BUS_ID", "012"),
-        ("1", None, "012"), ("MIG-00000001", None, "012"),  # CUDA may count otherwise; parts of a GPU are not told apart
+        # CUDA may count otherwise; parts of a GPU are not told apart.
+        ("1", None, "012"), ("MIG-00000001", None, "012"),
     ],
 )  # fmt: skip
 def test_a_run_tells_of_the_gpus_that_it_may_use(monkeypatch, visible, order, shown):
