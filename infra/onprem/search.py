@@ -25,6 +25,9 @@ MOST = 10_000
 FOLLOW_SECONDS = 5.0
 LATE_SECONDS = 300.0
 """How late a line may come to the monitor and still be shown by `follow`."""
+AFTER_FAULT_SECONDS = 120.0
+"""How long after a fault `follow` asks for all that came since before it: if the monitor was away, each host tries
+again within a minute (`action.resumeIntervalMax` of role `logs`), and then sends what has waited."""
 _RUN = re.compile(NAME_PATTERN.rstrip("$") + r"(/seed-\d{1,9})?$")
 
 Fetch = Callable[[Mapping[str, Any]], str]
@@ -72,14 +75,16 @@ class Found:
     Attributes:
         lines: those that are asked for, by time.
         found: how many there are; more than `lines` if there were too many.
-        hosts: which have said anything at all.
-        runs: of which there are lines, whatever is asked for.
+        hosts: which have said anything at all; not all of them if there are many.
+        runs: of which there are lines, whatever is asked for; not all of them if there are many.
+        unknown: which of what was asked for, `run` or `host`, has never said anything.
     """
 
     lines: list[Said]
     found: int
     hosts: list[str]
     runs: list[str]
+    unknown: list[str]
 
 
 def search(fetch: Fetch, query: Query) -> Found:
@@ -95,11 +100,11 @@ def search(fetch: Fetch, query: Query) -> Found:
     """
     found = _ask(fetch, query)
     if not found.lines:
-        asked = (("--run", query.run and query.run.split("/")[0], found.runs), ("--host", query.host, found.hosts))
-        for option, value, known in asked:
-            if value is not None and value not in known:
-                names = ", ".join(known) or "none yet"
-                raise BadInput(option, value, f"one that the monitor has lines of: {names}", "write one of them")
+        asked = {"run": (query.run and query.run.split("/")[0], found.runs), "host": (query.host, found.hosts)}
+        for what in found.unknown:
+            value, known = asked[what]
+            names = ", ".join(known) or "none yet"
+            raise BadInput(f"--{what}", value, f"one that the monitor has lines of: {names}", "write one of them")
     return found
 
 
@@ -126,7 +131,7 @@ def follow(
         SlipwayError: if the first answer is none.
     """
     seen: set[str] = set()
-    newest, answered = query.since, False
+    newest, answered, held = query.since, False, 0.0
     while True:
         try:
             lines = _ask(fetch, query).lines
@@ -134,6 +139,7 @@ def follow(
             if not answered:
                 raise
             trouble(error)
+            held = AFTER_FAULT_SECONDS
             sleep(seconds)
             continue
         answered = True
@@ -144,7 +150,9 @@ def follow(
         # What is asked for again is known again; what is not needs not be remembered.
         seen = set(texts)
         newest = max([newest, *(_seconds(line) for line in lines)])
-        query = dataclasses.replace(query, since=max(query.since, min(newest, time.time()) - LATE_SECONDS))
+        if held <= 0:
+            query = dataclasses.replace(query, since=max(query.since, min(newest, time.time()) - LATE_SECONDS))
+        held -= seconds
         sleep(seconds)
 
 
@@ -162,6 +170,7 @@ def _ask(fetch: Fetch, query: Query) -> Found:
     try:
         *lines, last = (json.loads(line) for line in text.splitlines())
         summary = last["summary"]
-        return Found(lines, int(summary["found"]), list(summary["hosts"]), list(summary["runs"]))
+        named = (list(summary[name]) for name in ("hosts", "runs", "unknown"))
+        return Found(lines, int(summary["found"]), *named)
     except (ValueError, KeyError, TypeError) as error:
         raise SlipwayError(f"the monitor's answer is none: {text[:200]!r}") from error

@@ -328,11 +328,38 @@ def test_the_service_is_hardened_and_keeps_its_data_apart(monitor):
     assert "slipway-pki.service" in monitor.host.properties(UNIT)["PartOf"]
 
 
+def test_what_a_play_that_was_cut_off_has_not_restarted_is_restarted(monitor):
+    before = monitor.host.properties(UNIT)["ActiveEnterTimestamp"]
+    monitor.host.run("touch", f"{HOME}/grafana.ini")  # written, and not read
+    monitor.up()
+    assert monitor.host.properties(UNIT)["ActiveEnterTimestamp"] != before
+    assert monitor.up().changes() == []
+
+
+def test_what_was_taken_back_by_the_role_alone_is_made_again(monitor):
+    """The package is still there: it goes with the host's record."""
+    monitor.play("up", grafana_state="absent")
+    assert monitor.host.run("ls", HOME, "/var/lib/grafana", check=False).stdout == ""
+    assert monitor.play("up", grafana_state="absent").changed == 0
+    monitor.up()
+    assert monitor.host.properties(UNIT)["ActiveState"] == "active"
+
+
 def test_it_is_taken_back_and_a_second_time_is_none(monitor):
-    """The last: the proof that nothing else differs is role site's own."""
+    """The last but one: the proof that nothing else differs is role site's own."""
     monitor.play("down")
     for path in (HOME, DATA, "/var/lib/grafana", "/var/log/grafana", "/etc/grafana", "/usr/share/grafana"):
         assert monitor.host.run("ls", path, check=False).returncode != 0, path
     assert monitor.host.run("getent", "passwd", "grafana", check=False).returncode != 0
     assert monitor.host.properties(UNIT)["LoadState"] == "not-found"
     assert monitor.play("down").changed == 0
+
+
+def test_a_database_that_is_of_no_site_is_left_alone(monitor):
+    monitor.host.run("mkdir", "/var/lib/grafana")
+    monitor.host.run("touch", "/var/lib/grafana/grafana.db")
+    digest = hashlib.sha256(monitor.deb.read_bytes()).hexdigest()
+    (said,) = monitor.refused(("deb", str(monitor.deb), digest))
+    assert "Grafana: /var/lib/grafana is not empty, and is not of this site" in " ".join(said.split())
+    monitor.play("down")
+    monitor.host.run("test", "-f", "/var/lib/grafana/grafana.db")

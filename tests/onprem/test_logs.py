@@ -154,6 +154,9 @@ def lab(tmp_path_factory):
         made.play(lab.up, "--check")
         for name, host in made.hosts.items():
             lab.authority.give(host, name)
+        url = "http://loki.example.org:3100"
+        bad = {"logs_queue_mib": "{{ 1000000000 if inventory_hostname == 'gpu-1' else 1024 }}", "logs_loki_url": url}
+        lab.refused = made.play(lab.up, "--extra-vars", json.dumps(bad), check=False)
         made.play(lab.up)
         yield lab
 
@@ -305,13 +308,12 @@ def test_a_search_for_people(lab):
 
 
 def test_bad_input_is_refused_before_anything_changes(lab):
-    url = "http://loki.example.org:3100"
-    bad = {"logs_queue_mib": "{{ 1000000000 if inventory_hostname == 'gpu-1' else 1024 }}", "logs_loki_url": url}
-    played = lab.site.play(lab.up, "--extra-vars", json.dumps(bad), check=False)
+    played, url = lab.refused, "http://loki.example.org:3100"
     said = " ".join(played.output.split())
     assert "MiB free, and logs need 1000001024 MiB. Free some" in said
     assert f"logs_loki_url: '{url}' is not allowed. Write https://HOST" in said
-    assert (played.returncode, played.changed) == (2, 0)
+    assert played.returncode == 2
+    assert [each for each in played.changes() if each.startswith("logs") and "changed:" in each] == []
 
 
 def test_a_port_that_something_else_has_is_said(lab):
@@ -337,3 +339,36 @@ def test_it_can_be_taken_back_and_what_was_collected_stays(lab):
     assert json.loads(lab.file("gpu-1", "real")[0])["run_id"] == "real"
     kept = lab.monitor.run("stat", "--format=%U:%G", LOGS, f"{LOGS}/gpu-1/real.jsonl").stdout.split()
     assert kept == ["root:adm", "root:adm"]
+
+
+def test_a_site_that_is_made_again_collects_where_it_did_before(lab):
+    lab.site.play(lab.up)
+    for run_id in ("real", "new"):
+        lab.say(lab.gpu, "slipway-worker@0.service", line(run_id, "again") + "\n")
+        found = lab.wait("gpu-1", run_id, lambda found: found and "again" in found[-1])
+        assert json.loads(found[-1])["run_id"] == run_id
+    assert lab.monitor.run("find", LOGS, "!", "-user", "slipway-logs").stdout == ""
+    assert lab.site.play(lab.up).changes() == []
+
+
+def test_what_a_play_that_was_cut_off_has_not_restarted_is_restarted(lab):
+    before = lab.gpu.properties("slipway-logs.service")["ActiveEnterTimestamp"]
+    lab.gpu.run("touch", "/etc/slipway-logs/rsyslog.conf")  # written, and not read
+    lab.site.play(lab.up, "--limit", "gpu-1,monitor")
+    assert lab.gpu.properties("slipway-logs.service")["ActiveEnterTimestamp"] != before
+    assert lab.site.play(lab.up).changes() == []
+
+
+def test_a_host_that_is_the_monitor_no_more_only_sends(lab):
+    lab.site.write_inventory({"gpu": ["monitor"], "monitor": ["gpu-1"]}, logs_rotate_mib=1, logs_free_gib=1)
+    lab.site.play(lab.up)
+    for unit in ("slipway-logs-rotate.timer", "slipway-logs-rotate.service"):
+        assert lab.monitor.properties(unit)["LoadState"] == "not-found"
+    assert lab.monitor.run("ss", "-Hltn", f"sport = :{PORT}").stdout == ""
+    assert lab.gpu.run("systemctl", "is-active", "slipway-logs-rotate.timer").stdout.strip() == "active"
+    assert lab.site.play(lab.up).changes() == []
+    for host in lab.hosts.values():
+        host.run("rm", "-f", "/root/said")
+    lab.site.play(lab.down)
+    proof = json.loads((lab.site.inventory.parent / "proofs/monitor.json").read_text())
+    assert proof["unexplained"] == []

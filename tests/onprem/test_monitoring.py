@@ -218,6 +218,64 @@ def test_what_makes_no_sense_is_refused_before_anything_changes(monitor):
     assert said.changed == 0
 
 
+def started(monitor):
+    """When each service was started."""
+    return {unit: monitor.host.properties(f"{unit}.service")["ActiveEnterTimestamp"] for unit in UNITS}
+
+
+@pytest.mark.deep
+def test_what_a_play_that_was_cut_off_has_not_restarted_is_restarted(monitor):
+    before = started(monitor)
+    # Both are written, and not read.
+    drop_in = "/etc/systemd/system/prometheus-node-exporter.service.d/slipway.conf"
+    monitor.host.run("touch", drop_in, f"{CONFIGURATION}/rules.yml")
+    again = monitor.play(monitor.up)
+    assert {unit for unit in UNITS if started(monitor)[unit] != before[unit]} == {"prometheus-node-exporter"}
+    assert "monitoring : Reload prometheus" in " ".join(again.changes())
+    assert monitor.play(monitor.up).changes() == []
+
+
+@pytest.mark.deep
+def test_a_port_that_something_else_has_is_said(monitor):
+    monitor.host.run("systemctl", "stop", "prometheus.service")
+    monitor.host.run("systemd-run", "--quiet", "--unit=squatter", "python3", "-m", "http.server", "9090")
+    end = time.monotonic() + 20
+    while not monitor.host.run("ss", "-Hltn", "sport = :9090").stdout:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    said = monitor.play(monitor.up, check=False)
+    monitor.host.run("systemctl", "stop", "squatter.service")
+    assert "Ports: something else listens where the site is to" in " ".join(said.output.split())
+    assert said.changed == 0
+    monitor.play(monitor.up)
+
+
+@pytest.mark.deep
+def test_a_host_that_is_the_monitor_no_more_stops_serving_and_may_be_it_again(monitor):
+    inventory = monitor.lab.inventory.read_text()
+    content = yaml.safe_load(inventory)
+    content["all"]["children"]["monitor"]["hosts"] = {}
+    monitor.lab.inventory.write_text(yaml.safe_dump(content))
+    monitor.play(monitor.up)
+    for unit, wanted in zip(UNITS, (("active", "enabled"), *[("inactive", "disabled")] * 2), strict=True):
+        properties = monitor.host.properties(f"{unit}.service")
+        assert (properties["ActiveState"], properties["UnitFileState"]) == wanted, unit
+    assert monitor.host.run("ls", CONFIGURATION).stdout.split() == ["node.yml"]
+    assert monitor.host.run("test", "-e", "/var/lib/slipway-monitoring", check=False).returncode == 1
+    assert monitor.play(monitor.up).changes() == []
+    monitor.lab.inventory.write_text(inventory)
+    monitor.play(monitor.up)
+    monitor.wait("count(up==1)==3")
+
+
+@pytest.mark.deep
+def test_what_was_taken_back_by_the_role_alone_is_made_again(monitor):
+    """The packages are still there: they go with the host's record."""
+    monitor.play(monitor.up, monitoring_state="absent")
+    monitor.play(monitor.up)
+    monitor.wait("count(up==1)==3")
+
+
 @pytest.mark.deep
 def test_a_monitor_with_a_new_disk_is_made_anew_with_the_passwords_that_there_were(monitor):
     monitor.host.crash()
@@ -235,3 +293,12 @@ def test_the_host_is_given_back_as_it_was(monitor):
     assert proof["unexplained"] == []
     for path in (CONFIGURATION, "/var/lib/slipway-monitoring", "/var/lib/prometheus"):
         assert monitor.host.run("test", "-e", path, check=False).returncode == 1, path
+
+
+@pytest.mark.deep
+def test_metrics_that_are_of_no_site_are_left_alone(monitor):
+    monitor.host.run("mkdir", "-p", "/var/lib/prometheus/metrics2/01ABC")
+    said = monitor.play(monitor.up, check=False)
+    assert "/var/lib/prometheus/metrics2 has data that is not of this site" in " ".join(said.output.split())
+    monitor.play(monitor.down)
+    monitor.host.run("test", "-d", "/var/lib/prometheus/metrics2/01ABC")

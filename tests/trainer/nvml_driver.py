@@ -29,6 +29,7 @@ class Driver:
         self.nvmlDeviceGetHandleByIndex_v2 = self._function(self._handle, ctypes.c_uint, ctypes.POINTER(device))
         self.nvmlDeviceGetUtilizationRates = self._function(self._utilization, ctypes.c_void_p, utilization)
         self.nvmlDeviceGetMemoryInfo_v2 = self._function(self._memory, ctypes.c_void_p, memory)
+        self.nvmlDeviceGetUUID = self._function(self._uuid, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint)
         self.nvmlDeviceGetPowerUsage = self._function(self._power, ctypes.c_void_p, Number)
 
     def install(self, monkeypatch):
@@ -56,6 +57,12 @@ class Driver:
     def _handle(self, index, handle):
         # A handle is an address that means something to the driver alone; none is null.
         ctypes.cast(handle, ctypes.POINTER(ctypes.c_void_p))[0] = 1000 + index
+        return 0
+
+    def _uuid(self, handle, found, size):
+        text = f"GPU-{handle - 1000:08x}-0000-0000-0000-000000000000\0".encode()
+        assert len(text) <= size
+        ctypes.memmove(found, text, len(text))
         return 0
 
     def _reading(self, handle, which):

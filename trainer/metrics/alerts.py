@@ -150,7 +150,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "GpuIdle",
-        "No GPU of a machine is at work, and all of them are paid for.",
+        "No GPU that a run may use is at work, and all of them are paid for.",
         "Look in the log whether the run is evaluating or hangs, and whether it was given a GPU (`slipway doctor`);"
         " if it needs none, choose a machine without.",
         "critical",

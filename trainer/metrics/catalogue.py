@@ -388,7 +388,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "rl_gpu_busiest_utilization_ratio",
         "ratio",
-        "The greatest rl_gpu_utilization_ratio of the machine's GPUs. Absent if it has none.",
+        "The greatest rl_gpu_utilization_ratio of the GPUs that the run may use. Absent if there are none.",
         Kind.GAUGE,
         Group.HOST,
         better=Better.HIGHER,

@@ -180,7 +180,7 @@ def test_the_longest_time_is_one():
 
 def answer(*messages, found=None):
     lines = [{"time": "2026-11-26T20:00:00+00:00", "message": each} for each in messages]
-    summary = {"found": found or len(lines), "hosts": [], "runs": []}
+    summary = {"found": found or len(lines), "hosts": [], "runs": [], "unknown": []}
     return "\n".join(map(json.dumps, [*lines, {"summary": summary}]))
 
 

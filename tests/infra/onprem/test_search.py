@@ -106,6 +106,15 @@ def test_a_run_or_a_host_that_nobody_heard_of_is_refused_with_those_that_are_kno
         search.search(fetch, Query(host="gpu-9"))
 
 
+def test_a_run_that_is_known_is_known_among_many(fetch, folder):
+    for number in range(200):
+        (folder / f"gpu-2/m{number:03}.jsonl").write_text(line(f"m{number:03}", 5, "old"))
+    assert search.search(fetch, Query(run="m150", level=Severity.ERROR)).lines == []
+    assert search.search(fetch, Query(run="m150/seed-0", host="gpu-1")).lines == []
+    with pytest.raises(BadInput, match="--run: 'm200' is not allowed"):
+        search.search(fetch, Query(run="m200"))
+
+
 def test_following_shows_each_line_once_and_late_ones_too(fetch, folder, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: NOW + 60)
     looks = iter([line("a", 40, "fourth"), line("a", 35, "late")])
@@ -118,6 +127,36 @@ def test_following_shows_each_line_once_and_late_ones_too(fetch, folder, monkeyp
 
     said = search.follow(fetch, Query(run="a", since=NOW + 25), trouble=pytest.fail, sleep=sleep)
     assert [next(said)["message"] for _ in range(3)] == ["third", "fourth", "late"]
+
+
+def test_following_shows_what_waited_on_a_host_while_the_monitor_was_away(fetch, folder, monkeypatch):
+    now = NOW + 60
+    monkeypatch.setattr(time, "time", lambda: now)
+    looks = []
+
+    def away_for_long(variables):
+        nonlocal now
+        looks.append(variables)
+        if len(looks) == 2:
+            now += 7200
+            raise SlipwayError("away")
+        return fetch(variables)
+
+    def say(text):
+        with (folder / "gpu-1/a.jsonl").open("a") as file:
+            file.write(text)
+        os.utime(folder / "gpu-1/a.jsonl", (now, now))
+
+    def sleep(_):
+        if len(looks) == 2:
+            say(line("a", 7200, "the monitor is back"))
+        if len(looks) == 2 + 60 // search.FOLLOW_SECONDS:  # rsyslog.conf.j2: action.resumeIntervalMax
+            say(line("a", 3000, "meanwhile"))
+        if len(looks) == 40:
+            say(line("a", 3000, "out of the blue") + line("a", 7250, "last"))
+
+    said = search.follow(away_for_long, Query(run="a", since=NOW + 25), trouble=lambda _: None, sleep=sleep)
+    assert [next(said)["message"] for _ in range(4)] == ["third", "the monitor is back", "meanwhile", "last"]
 
 
 HOSTILE = [

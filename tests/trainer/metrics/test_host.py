@@ -120,6 +120,33 @@ def test_gpus_that_nobody_can_train_on_are_told(tmp_path, monkeypatch, usable, v
 
 
 @needs_bindings
+@pytest.mark.parametrize(
+    ("visible", "order", "shown"),
+    [
+        ("1", "PCI_BUS_ID", "1"), ("2,0", "PCI_BUS_ID", "20"), ("0,-1,1", "PCI_BUS_ID", "0"), ("7", "PCI_BUS_ID", ""),
+        ("GPU-00000002-0000-0000-0000-000000000000", None, "2"), ("GPU-00000001,GPU-00000000", None, "10"),
+        ("-1", None, ""), ("", None, ""), (None, "PCI_BUS_ID", "012"),
+        # CUDA may count otherwise; parts of a GPU are not told apart.
+        ("1", None, "012"), ("MIG-00000001", None, "012"),
+    ],
+)  # fmt: skip
+def test_a_run_tells_of_the_gpus_that_it_may_use(monkeypatch, visible, order, shown):
+    driver = Driver([(10 * number, 1, 1) for number in range(3)])
+    driver.install(monkeypatch)
+    for name, value in (("CUDA_VISIBLE_DEVICES", visible), ("CUDA_DEVICE_ORDER", order)):
+        monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name, raising=False)
+    gpus = Gpus.found()
+    assert (gpus is None) == (shown == "")
+    if gpus is None:
+        assert driver.open == 0
+        return
+    sample = gpus.sample()
+    named = [key for key in sample if key.startswith("rl_gpu_utilization_ratio")]
+    assert named == [f'rl_gpu_utilization_ratio{{gpu="{number}"}}' for number in shown]
+    assert sample["rl_gpu_busiest_utilization_ratio"] == max(int(number) for number in shown) / 10
+
+
+@needs_bindings
 def test_what_a_gpu_cannot_tell_is_left_out(tmp_path, monkeypatch):
     Driver([(None, 5, None)]).install(monkeypatch)  # such as one that is divided
     watched, clock, said = host(tmp_path, Gpus.found)

@@ -3,7 +3,8 @@
     search.py FOLDER QUERY
 
 QUERY is a JSON object: `run`, `host` (names, or null for all), `since` (Unix time), `level` (the least), `most` (how
-many lines, the newest). The last line of the output is a summary: `found` lines, the `hosts` and `runs` that there are.
+many lines, the newest). The last line is a summary: `found` lines, the first `hosts` and `runs` that there
+are, and which of what was asked for, `run` or `host`, is `unknown`.
 """
 
 import contextlib
@@ -65,7 +66,9 @@ def main(folder: Path, query: dict[str, Any]) -> None:
                 found += 1
                 (heapq.heappush if len(newest) < query["most"] else heapq.heappushpop)(newest, (time, found, text))
     names = {"hosts": hosts[:MOST_NAMES], "runs": sorted(runs)[:MOST_NAMES], "units": sorted(units)[:MOST_NAMES]}
-    summary = json.dumps({"summary": {"found": found, "shown": len(newest), **names}})
+    asked = {"run": (query["run"] and query["run"].split("/")[0], runs), "host": (query["host"], hosts)}
+    unknown = [what for what, (name, known) in asked.items() if name is not None and name not in known]
+    summary = json.dumps({"summary": {"found": found, "shown": len(newest), "unknown": unknown, **names}})
     sys.stdout.write("\n".join([*(text for _, _, text in sorted(newest)), summary, ""]))
 
 
