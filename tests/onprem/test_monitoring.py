@@ -120,6 +120,9 @@ def test_nobody_else_reads_the_configuration(monitor):
     modes = monitor.host.run("bash", "-c", f"cd {CONFIGURATION} && stat --format='%n %U:%G %a' . * targets/*").stdout
     for line in modes.splitlines():
         name, owner, mode = line.split()
+        if name.startswith("taken-"):  # a stamp of the role's
+            assert (owner, mode) == ("root:root", "600"), line
+            continue
         assert owner == "root:prometheus", line
         assert mode == ("750" if name in (".", "targets") else "640"), line
 
@@ -209,6 +212,15 @@ def test_a_second_application_changes_nothing(monitor):
     again = monitor.play(monitor.up)
     assert again.changes() == []
     assert again.changed == 0
+
+
+def test_another_passphrase_than_that_of_the_password_is_refused_in_words(monitor):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIPWAY_CA_PASSPHRASE", f"{PASSPHRASE} that is new")
+        said = monitor.play(monitor.up, check=False)
+    assert said.returncode == 2
+    assert "monitoring-password: the passphrase of the site's CA does not open it" in " ".join(said.output.split())
+    assert said.changed == 0
 
 
 def test_what_makes_no_sense_is_refused_before_anything_changes(monitor):
