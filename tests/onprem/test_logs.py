@@ -357,18 +357,3 @@ def test_what_a_play_that_was_cut_off_has_not_restarted_is_restarted(lab):
     lab.site.play(lab.up, "--limit", "gpu-1,monitor")
     assert lab.gpu.properties("slipway-logs.service")["ActiveEnterTimestamp"] != before
     assert lab.site.play(lab.up).changes() == []
-
-
-def test_a_host_that_is_the_monitor_no_more_only_sends(lab):
-    lab.site.write_inventory({"gpu": ["monitor"], "monitor": ["gpu-1"]}, logs_rotate_mib=1, logs_free_gib=1)
-    lab.site.play(lab.up)
-    for unit in ("slipway-logs-rotate.timer", "slipway-logs-rotate.service"):
-        assert lab.monitor.properties(unit)["LoadState"] == "not-found"
-    assert lab.monitor.run("ss", "-Hltn", f"sport = :{PORT}").stdout == ""
-    assert lab.gpu.run("systemctl", "is-active", "slipway-logs-rotate.timer").stdout.strip() == "active"
-    assert lab.site.play(lab.up).changes() == []
-    for host in lab.hosts.values():
-        host.run("rm", "-f", "/root/said")
-    lab.site.play(lab.down)
-    proof = json.loads((lab.site.inventory.parent / "proofs/monitor.json").read_text())
-    assert proof["unexplained"] == []

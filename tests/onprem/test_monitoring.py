@@ -263,24 +263,6 @@ def test_a_port_that_something_else_has_is_said(monitor):
 
 
 @pytest.mark.deep
-def test_a_host_that_is_the_monitor_no_more_stops_serving_and_may_be_it_again(monitor):
-    inventory = monitor.lab.inventory.read_text()
-    content = yaml.safe_load(inventory)
-    content["all"]["children"]["monitor"]["hosts"] = {}
-    monitor.lab.inventory.write_text(yaml.safe_dump(content))
-    monitor.play(monitor.up)
-    for unit, wanted in zip(UNITS, (("active", "enabled"), *[("inactive", "disabled")] * 2), strict=True):
-        properties = monitor.host.properties(f"{unit}.service")
-        assert (properties["ActiveState"], properties["UnitFileState"]) == wanted, unit
-    assert monitor.host.run("ls", CONFIGURATION).stdout.split() == ["node.yml"]
-    assert monitor.host.run("test", "-e", "/var/lib/slipway-monitoring", check=False).returncode == 1
-    assert monitor.play(monitor.up).changes() == []
-    monitor.lab.inventory.write_text(inventory)
-    monitor.play(monitor.up)
-    monitor.wait("count(up==1)==3")
-
-
-@pytest.mark.deep
 def test_what_was_taken_back_by_the_role_alone_is_made_again(monitor):
     """The packages are still there: they go with the host's record."""
     monitor.play(monitor.up, monitoring_state="absent")
