@@ -377,7 +377,7 @@ def test_a_restart_that_a_run_was_cut_off_before_is_made_up_for(safe):
     assert host.properties(journal)["ExecMainStartTimestampMonotonic"] == started
     said = safe.up(*extra(**given))
     assert [line.split(": changed")[0] for line in said.changes()][:2] == [
-        "site : Look whether what is written was read",
+        "site : Call for those that were not",
         "base : Restart the journal",
     ]
     assert host.properties(journal)["ExecMainStartTimestampMonotonic"] != started
