@@ -62,12 +62,17 @@ def test_down_removes_what_the_groups_made_that_a_host_was_in(site):
     assert announced.count("the volume with runs and queue") == 2
 
 
-def test_a_host_that_has_left_a_group_is_refused(site):
+def preflight(site, hosts):
+    """A playbook in which role site looks over hosts."""
     look = {"include_role": {"name": "site", "tasks_from": "preflight"}}
-    playbook = site / "look.yml"
     facts = {"distribution": "Debian", "distribution_version": "13.1", "service_mgr": "systemd"}
-    written = {"hosts": "all", "gather_facts": False, "vars": {"ansible_facts": facts}, "tasks": [look]}
-    playbook.write_text(yaml.safe_dump([written]))
+    written = {"hosts": hosts, "gather_facts": False, "vars": {"ansible_facts": facts}, "tasks": [look]}
+    (site / "look.yml").write_text(yaml.safe_dump([written]))
+    return site / "look.yml"
+
+
+def test_a_host_that_has_left_a_group_is_refused(site):
+    playbook = preflight(site, "all")
     said = play(site, site / "hosts.yml", playbook, check=False, roles=site / "ansible/roles")
     for host, group in (("gpu-1", "nas"), ("monitor-1", "gpu")):
         assert f"Groups: {host} was set up for the group {group}, and is not in it any more." in said
@@ -80,11 +85,7 @@ def test_names_that_are_in_no_group_are_refused_and_not_told(site):
     (site / "inventory/secrets").mkdir(parents=True)
     (site / "hosts.yml").rename(site / "inventory/hosts.yml")
     (site / "inventory/secrets/nas.key").write_text("cGFzc3BocmFzZQ\n")
-    look = {"include_role": {"name": "site", "tasks_from": "preflight"}}
-    playbook = site / "look.yml"
-    facts = {"distribution": "Debian", "distribution_version": "13.1", "service_mgr": "systemd"}
-    written = {"hosts": "nas", "gather_facts": False, "vars": {"ansible_facts": facts}, "tasks": [look]}
-    playbook.write_text(yaml.safe_dump([written]))
+    playbook = preflight(site, "nas")
     said = play(site, site / "inventory", playbook, check=False, roles=site / "ansible/roles")
     assert "Inventory: 1 names in it are in none of the groups nas, gpu and monitor." in said
     assert "cGFzc3BocmFzZQ" not in said
